@@ -1,0 +1,127 @@
+"""The one door to the database: `Database.transaction()`, `.reading()` and `.autocommit()`.
+
+An entry (route, command, worker step) opens one of them; rules receive the `Tx` and never commit. On SQLite a writing
+transaction begins IMMEDIATE, because `FOR UPDATE` is silently ignored there and a read followed by a write could
+otherwise act on what another connection has changed since. Both databases are durable: a return from
+`transaction()` or `autocommit()` means the commit is on disk (I12).
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy.orm import Session as Tx
+
+from idp.db.models import Base
+
+__all__ = ["Database", "Tx", "db", "engine_options", "normalized_url"]
+
+# Flask-SQLAlchemy makes and owns the engine and serves Flask-Migrate; its scoped session is not used anywhere.
+db = SQLAlchemy(metadata=Base.metadata)
+
+BUSY_TIMEOUT_SECONDS = 5
+
+
+class DatabaseBusy(Exception):
+    """The embedded database stayed locked by other writers for longer than we wait."""
+
+
+def normalized_url(url: str) -> str:
+    """The same database address with our driver named."""
+    return url.replace("postgresql://", "postgresql+psycopg://", 1) if url.startswith("postgresql://") else url
+
+
+def engine_options(url: str, pool_size: int) -> dict[str, Any]:
+    """Engine options: bounded waits everywhere, so that a dead database is an error and not a hang."""
+    if url.startswith("sqlite"):
+        return {"connect_args": {"timeout": BUSY_TIMEOUT_SECONDS}, "pool_size": pool_size, "max_overflow": 0,
+                "pool_timeout": BUSY_TIMEOUT_SECONDS}
+    return {
+        "isolation_level": "READ COMMITTED",
+        "pool_size": pool_size,
+        "max_overflow": 0,
+        "pool_timeout": BUSY_TIMEOUT_SECONDS,
+        "connect_args": {
+            "connect_timeout": BUSY_TIMEOUT_SECONDS,
+            "application_name": "idp",
+            "options": "-c lock_timeout=5s -c statement_timeout=30s -c idle_in_transaction_session_timeout=60s",
+        },
+    }
+
+
+class Database:
+    """Opens transactions on one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.is_sqlite = engine.dialect.name == "sqlite"
+        # SQLite's own waiting is polling and unfair: threads of one process queue here first.
+        self._writers = threading.Lock()
+        if self.is_sqlite:
+            _prepare_sqlite(engine)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Tx]:
+        """One writing transaction: committed when the block ends, rolled back when it raises."""
+        with self._turn_to_write(), Tx(self.engine, expire_on_commit=False) as tx:
+            if self.is_sqlite:
+                tx.connection(execution_options={"idp_begin": "IMMEDIATE"})
+            yield tx
+            tx.commit()
+
+    @contextmanager
+    def reading(self) -> Iterator[Tx]:
+        """A transaction for reading only; what is written in it is rolled back."""
+        with Tx(self.engine, expire_on_commit=False) as tx:
+            yield tx
+
+    @contextmanager
+    def autocommit(self) -> Iterator[Connection]:
+        """A connection whose single statement is its own transaction on PostgreSQL; a short writing one on SQLite.
+
+        For the one-statement hot paths (docs/adr/0003): on PostgreSQL it saves the BEGIN and COMMIT round trips.
+        """
+        if self.is_sqlite:
+            with self._turn_to_write(), self.engine.connect() as connection:
+                connection = connection.execution_options(idp_begin="IMMEDIATE")
+                with connection.begin():
+                    yield connection
+        else:
+            with self.engine.connect() as connection:
+                yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextmanager
+    def _turn_to_write(self) -> Iterator[None]:
+        if not self.is_sqlite:
+            yield
+            return
+        if not self._writers.acquire(timeout=BUSY_TIMEOUT_SECONDS * 2):
+            raise DatabaseBusy("other writers held the embedded database for too long")
+        try:
+            yield
+        finally:
+            self._writers.release()
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    if engine.url.database:
+        Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # pysqlite must not begin transactions of its own
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}")
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")  # NORMAL may lose acknowledged commits in WAL mode (I12)
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        mode = connection.get_execution_options().get("idp_begin", "DEFERRED")
+        connection.execute(text(f"BEGIN {mode}"))

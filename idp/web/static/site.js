@@ -1,0 +1,85 @@
+// Enhancements only: every page works without this file (a browser without modules never loads it).
+// It keeps times fresh and local, re-checks a page shown again from the cache, tells other tabs about a
+// sign-out, and refreshes a receipt while notices are on their way. It never reads or stores a secret.
+
+const body = document.body;
+
+// ── times: "2 hours ago" stays true; absolute times in the reader's own zone ──
+const dayFormat = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
+const clockFormat = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const fullFormat = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+
+function ago(moment) {
+  const seconds = Math.max(0, Math.round((Date.now() - moment.getTime()) / 1000));
+  for (const [unit, size, limit] of [["minute", 60, 3600], ["hour", 3600, 86400], ["day", 86400, 30 * 86400]]) {
+    if (seconds < size && unit === "minute") return "just now";
+    if (seconds < limit) {
+      const count = Math.floor(seconds / size);
+      return `${count} ${unit}${count === 1 ? "" : "s"} ago`;
+    }
+  }
+  return `on ${dayFormat.format(moment)}`;
+}
+
+function showTimes(root = document) {
+  for (const element of root.querySelectorAll("time[data-time]")) {
+    const moment = new Date(element.dateTime);
+    if (Number.isNaN(moment.getTime())) continue;
+    const kind = element.dataset.time;
+    const words = kind === "ago" ? ago(moment) : { day: dayFormat, clock: clockFormat, full: fullFormat }[kind]?.format(moment);
+    if (words && element.textContent !== words) element.textContent = words;
+    if (element.title) element.title = fullFormat.format(moment);
+  }
+}
+showTimes();
+setInterval(showTimes, 30_000);
+
+// ── a page of a signed-in person must not outlive the session: not from the back/forward cache, not in other tabs ──
+if ("signedIn" in body.dataset) {
+  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+}
+if ("BroadcastChannel" in window) {
+  const tabs = new BroadcastChannel("idp-session");
+  if ("signedOut" in body.dataset) tabs.postMessage("signed-out");
+  if ("signedIn" in body.dataset) {
+    tabs.addEventListener("message", (event) => { if (event.data === "signed-out") location.reload(); });
+  }
+}
+
+// ── a receipt with notices still on their way ──
+async function refreshReceipt(waits) {
+  const here = document.getElementById("receipt-live");
+  if (!here || !("pending" in here.dataset)) return;
+  await new Promise((done) => setTimeout(done, waits));
+  try {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store", redirect: "error" });
+    if (answer.ok) {
+      const there = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("receipt-live");
+      if (there) {
+        const fresh = document.importNode(there, true);
+        showTimes(fresh);
+        if (fresh.innerHTML !== here.innerHTML) here.replaceChildren(...fresh.childNodes);
+        if (!("pending" in fresh.dataset)) delete here.dataset.pending;
+      }
+    } else if (answer.status < 500 && answer.status !== 429) return;
+  } catch { /* offline or redirected: the next round asks again */ }
+  refreshReceipt(Math.min(waits * 1.5, 30_000));
+}
+refreshReceipt(1_000);
+
+// ── a password that can be looked at ──
+for (const box of document.querySelectorAll("[data-reveal]")) {
+  const input = box.querySelector("input");
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "reveal";
+  const show = (visible) => {
+    input.type = visible ? "text" : "password";
+    button.textContent = visible ? "Hide" : "Show";
+    button.setAttribute("aria-label", visible ? "Hide password" : "Show password");
+  };
+  show(false);
+  button.addEventListener("click", () => show(input.type === "password"));
+  input.form?.addEventListener("submit", () => show(false));
+  box.append(button);
+}
