@@ -1,0 +1,85 @@
+"""Writing notices: one delivery per ended participation, with a snapshot of everything that it takes to send it.
+
+Called inside the transaction that ends sessions, and only there: an end without its notices, or notices without an
+end, can't be committed (I4). The snapshot makes later changes to the client, even its deletion, irrelevant. Nothing
+here decides who deserves to be told: a client without an address gets a row too, so that the receipt can say so.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert, select, text
+
+from idp.db.engine import Tx
+from idp.db.models import Client, DeliveryState, LogoutDelivery
+from idp.db.models.clients import ClientOrigin
+from idp.kit.host_limits import host_of
+from idp.kit.identifiers import new_identifier, shard_key_in
+
+NOTIFY_CHANNEL = "idp_outbox"
+
+
+@dataclass(frozen=True)
+class EndedParticipation:
+    """A client's participation that has just ended: `sub` and `sid` as that client knows them."""
+
+    session_id: str
+    client_id: str
+    sid: str
+    sub: str
+    ended_at: datetime
+
+
+def enqueue(tx: Tx, *, event_id: str, user_id: str, ended: Sequence[EndedParticipation], now: datetime) -> int:
+    """Write one delivery per ended participation and wake the workers when this transaction commits.
+
+    Returns how many are pending; the others belong to clients that registered no back-channel address. Raises
+    `LookupError` for an unknown client: a participation without its client is a broken assumption.
+    """
+    if not ended:
+        return 0
+    clients = _find_clients(tx, {participation.client_id for participation in ended})
+    shard_key = shard_key_in(user_id)
+    rows: list[dict[str, Any]] = []
+    for participation in ended:
+        client = clients[participation.client_id]
+        uri = client.backchannel_logout_uri
+        rows.append(
+            {
+                "id": new_identifier(shard_key, now),
+                "event_id": event_id,
+                "session_id": participation.session_id,
+                "client_id": client.id,
+                "client_name": client.name,
+                "uri": uri,
+                "host": host_of(uri) if uri else "",
+                "operator_registered": client.origin is ClientOrigin.OPERATOR,
+                "audience": client.id,
+                "sub": participation.sub,
+                "sid": participation.sid,
+                # Back-Channel Logout §2.4: signed like the client's ID tokens.
+                "algorithm": client.id_token_signed_response_alg,
+                "ended_at": participation.ended_at,
+                "state": DeliveryState.PENDING if uri else DeliveryState.CANNOT_BE_TOLD,
+                "attempts": 0,
+                "refusals": 0,
+                "next_attempt_at": now,
+                "settled_at": None if uri else now,
+                "created_at": now,
+            }
+        )
+    tx.execute(insert(LogoutDelivery), rows)
+    pending = len([row for row in rows if row["uri"]])
+    if pending and tx.get_bind().dialect.name == "postgresql":
+        # Delivered by PostgreSQL at commit, never before it and never without it.
+        tx.execute(text("SELECT pg_notify(:channel, '')"), {"channel": NOTIFY_CHANNEL})
+    return pending
+
+
+def _find_clients(tx: Tx, client_ids: set[str]) -> dict[str, Client]:
+    found = {client.id: client for client in tx.scalars(select(Client).where(Client.id.in_(client_ids)))}
+    if missing := client_ids - found.keys():
+        raise LookupError(f"no such client: {', '.join(sorted(missing))}")
+    return found
