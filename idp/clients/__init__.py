@@ -1,0 +1,31 @@
+"""Floor 3, clients: relying parties and applications, their secrets, and what people allowed them.
+
+Owns the rules of registration (RFC 7591 §2 as an operator's act), the client's secrets, and consents. It never ends
+anything itself: whoever disables or deletes a client, or withdraws a consent, calls `idp.sessions` in the same
+transaction. No Flask, no Authlib.
+"""
+
+from idp.clients.consents import ConsentRow, find_consent, grant_consent, list_consents, withdraw_consent
+from idp.clients.find import authenticate_secret, find_client, list_clients
+from idp.clients.lifecycle import delete_client, disable_client, enable_client, rotate_client_secret
+from idp.clients.registration import ClientProblem, ClientSpec, CreatedClient, create_client, update_client
+
+__all__ = [
+    "ClientProblem",
+    "ClientSpec",
+    "ConsentRow",
+    "CreatedClient",
+    "authenticate_secret",
+    "create_client",
+    "delete_client",
+    "disable_client",
+    "enable_client",
+    "find_client",
+    "find_consent",
+    "grant_consent",
+    "list_clients",
+    "list_consents",
+    "rotate_client_secret",
+    "update_client",
+    "withdraw_consent",
+]

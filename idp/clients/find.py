@@ -1,0 +1,50 @@
+"""Finding clients, and recognising one by its secret. Reads only; one statement each."""
+
+from datetime import datetime
+
+from sqlalchemy import or_, select
+
+from idp.db.engine import Tx
+from idp.db.models import Client, ClientSecret
+from idp.kit.opaque import hash_secret
+from idp.kit.wording import is_storable
+
+MAX_CLIENT_ID_LENGTH = 64
+
+
+def find_client(tx: Tx, client_id: str) -> Client | None:
+    """The client of this identifier, disabled ones included (see `Client.disabled_at`), deleted ones not."""
+    if not is_client_id(client_id):
+        return None
+    return tx.scalar(select(Client).where(Client.id == client_id, Client.deleted_at.is_(None)))
+
+
+def authenticate_secret(tx: Tx, client_id: str, secret: str, now: datetime) -> Client | None:
+    """The enabled client to whom `secret` belongs, in one statement; None for every kind of mismatch.
+
+    The secret has 256 random bits, and the database compares its SHA-256: how long that takes says nothing about a
+    secret that one could use (idp.kit.opaque).
+    """
+    if not is_client_id(client_id):
+        return None
+    return tx.scalar(
+        select(Client)
+        .join(ClientSecret, ClientSecret.client_id == Client.id)
+        .where(
+            Client.id == client_id,
+            Client.deleted_at.is_(None),
+            Client.disabled_at.is_(None),
+            ClientSecret.secret_hash == hash_secret(secret),
+            or_(ClientSecret.expires_at.is_(None), ClientSecret.expires_at > now),
+        )
+    )
+
+
+def list_clients(tx: Tx) -> list[Client]:
+    """Every client that is not deleted, by name."""
+    return list(tx.scalars(select(Client).where(Client.deleted_at.is_(None)).order_by(Client.name, Client.id)))
+
+
+def is_client_id(text: str) -> bool:
+    """Whether the database may be asked about this identifier at all (PostgreSQL refuses NUL with an error)."""
+    return 0 < len(text) <= MAX_CLIENT_ID_LENGTH and is_storable(text)
