@@ -104,7 +104,7 @@ def find_never_reason(address: IPAddress) -> str | None:
     if reason := _first_reason(_NEVER, address):
         return reason
     for network, shift in _EMBEDDED_IPV4:
-        if isinstance(address, IPv6Address) and address in network and int(address) >> 32:
+        if isinstance(address, IPv6Address) and address in network and int(address) > 1:  # not ::1
             return find_never_reason(IPv4Address((int(address) >> shift) & 0xFFFF_FFFF))
     return None
 
@@ -168,7 +168,7 @@ class AllowEntry:
         if network.version != version:
             raise ValueError(f"{text!r}: brackets go around IPv6 addresses, and only those, as in [fd00::/8]:443")
         exact = f"[{network}]:{port}" if version == 6 else f"{network}:{port}"
-        if "/" in spelled and find_ip(spelled.split("/")[0]) != network.network_address:
+        if "/" in spelled and find_ip(spelled.partition("/")[0]) != network.network_address:
             raise ValueError(f"{text!r} has an address inside the network; write {exact}")
         if network.prefixlen == network.max_prefixlen and (reason := find_never_reason(network.network_address)):
             raise ValueError(f"{text!r} can't be allowed: the address is {reason}; no application is there")

@@ -18,45 +18,45 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from idp.kit.addresses import IPAddress
 
 
-class TooMuchReceived(Exception):
+class TooMuchReceivedError(Exception):
     """The other side sent more bytes than the limit, headers and chunk framing included."""
 
 
-class _Limits:
+class _LimitedIO:
     """Mixed into a socket: the deadline (time.monotonic seconds) and the bytes it may still receive."""
 
     deadline: float = 0.0
     bytes_left: int = 0
 
-    def _set_remaining(self) -> None:
+    def use_remaining_time(self) -> None:
         remaining = self.deadline - time.monotonic()
         if remaining <= 0:
             raise TimeoutError("the time for this request is used up")
         self.settimeout(remaining)  # type: ignore[attr-defined]
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        self._set_remaining()
+        self.use_remaining_time()
         count: int = super().recv_into(*args, **kwargs)  # type: ignore[misc]
         self.bytes_left -= count
         if self.bytes_left < 0:
-            raise TooMuchReceived
+            raise TooMuchReceivedError
         return count
 
     def send(self, *args: Any, **kwargs: Any) -> int:
-        self._set_remaining()
+        self.use_remaining_time()
         count: int = super().send(*args, **kwargs)  # type: ignore[misc]
         return count
 
     def sendall(self, *args: Any, **kwargs: Any) -> None:
-        self._set_remaining()
+        self.use_remaining_time()
         super().sendall(*args, **kwargs)  # type: ignore[misc]
 
 
-class _LimitedSocket(_Limits, socket.socket):
+class _LimitedSocket(_LimitedIO, socket.socket):
     pass
 
 
-class _LimitedTLSSocket(_Limits, ssl.SSLSocket):
+class _LimitedTLSSocket(_LimitedIO, ssl.SSLSocket):
     pass
 
 
@@ -108,10 +108,10 @@ class Dial:
 
     def limit(self, sock: object) -> None:
         """Put the limits on a socket of ours; a TLS socket is a new object and gets them again."""
-        if not isinstance(sock, _Limits):
+        if not isinstance(sock, _LimitedIO):
             raise TypeError("the connection has a socket without limits")
         sock.deadline, sock.bytes_left = self.deadline, self.byte_limit
-        sock._set_remaining()
+        sock.use_remaining_time()
 
 
 class GuardedHTTPConnection(HTTPConnection):

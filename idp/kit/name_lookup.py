@@ -16,11 +16,11 @@ from idp.kit.addresses import IPAddress, find_ip
 SystemLookup = Callable[[str], Sequence[IPAddress]]
 
 
-class NameNotFound(OSError):
+class NameNotFoundError(OSError):
     """The resolver answered that there is no such name, or no address for it."""
 
 
-class LookupsExhausted(OSError):
+class LookupsExhaustedError(OSError):
     """Too many lookups are already waiting for the resolver; this one was not started."""
 
 
@@ -55,17 +55,17 @@ class NameLookup:
     def find_addresses(self, host: str, *, deadline: float) -> tuple[IPAddress, ...]:
         """The addresses of `host`, asked once, before `deadline` (time.monotonic seconds).
 
-        Raises TimeoutError, NameNotFound or LookupsExhausted.
+        Raises TimeoutError, NameNotFoundError or LookupsExhaustedError.
         """
         pending = self._join_or_start(host)
         if not pending.done.wait(max(0.0, deadline - time.monotonic())):
             raise TimeoutError("the name lookup took too long")
         if isinstance(pending.outcome, (OSError, UnicodeError)):
-            raise NameNotFound("the name could not be resolved") from pending.outcome
+            raise NameNotFoundError("the name could not be resolved") from pending.outcome
         if isinstance(pending.outcome, Exception):
             raise pending.outcome
         if not pending.outcome:
-            raise NameNotFound("the name has no address")
+            raise NameNotFoundError("the name has no address")
         return tuple(pending.outcome)
 
     def _join_or_start(self, host: str) -> _Pending:
@@ -73,19 +73,19 @@ class NameLookup:
             if running := self._pending.get(host):
                 return running
             if len(self._pending) >= self._at_once:
-                raise LookupsExhausted("too many name lookups are already waiting for the resolver")
+                raise LookupsExhaustedError("too many name lookups are already waiting for the resolver")
             pending = self._pending[host] = _Pending()
         try:
             threading.Thread(target=self._run, args=(host, pending), name="name-lookup", daemon=True).start()
         except RuntimeError as error:  # the process may start no more threads: the slot must not stay taken
-            self._finish(host, pending, LookupsExhausted("no thread could be started for the name lookup"))
-            raise LookupsExhausted("no thread could be started for the name lookup") from error
+            self._finish(host, pending, LookupsExhaustedError("no thread could be started for the name lookup"))
+            raise LookupsExhaustedError("no thread could be started for the name lookup") from error
         return pending
 
     def _run(self, host: str, pending: _Pending) -> None:
         try:
             outcome: Sequence[IPAddress] | Exception = self._look_up(host)
-        except Exception as error:  # handed to whoever waits, in their own thread
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits, in their own thread
             outcome = error
         self._finish(host, pending, outcome)
 

@@ -9,29 +9,29 @@ Serves RFC 9700 §4.11 and OWASP's advice on server-side request forgery.
 import http.client
 import ssl
 import time
-from base64 import b64encode
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from urllib.parse import unquote, urlencode, urlsplit
+from urllib.parse import urlencode
 
 import urllib3
-from urllib3.exceptions import HTTPError, InvalidChunkLength
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import HTTPError
 
-from idp.kit.addresses import AllowEntry, IPAddress, find_ip, find_never_reason, find_special_reason, is_host_name
+from idp.kit.addresses import AllowEntry, IPAddress, find_ip, find_never_reason, find_special_reason
+from idp.kit.destinations import ProxyAddress, Target
 from idp.kit.guarded_connection import (
     Dial,
     GuardedHTTPConnection,
     GuardedHTTPSConnection,
-    TooMuchReceived,
+    TooMuchReceivedError,
     make_tls_context,
 )
-from idp.kit.name_lookup import LookupsExhausted, NameLookup, NameNotFound, SystemLookup, look_up_with_system
+from idp.kit.name_lookup import LookupsExhaustedError, NameLookup, NameNotFoundError, SystemLookup, look_up_with_system
 
 _FRAMING_BYTES = 65536  # what headers and chunk framing may add to twice the body
-_DEFAULT_PORTS = {"https": 443, "http": 80}
-MAX_URL_LENGTH = 4096
 
 
 class FailureKind(StrEnum):
@@ -81,72 +81,12 @@ class OutboundPolicy:
     ca_bundle: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.proxy is not None:
-            _Proxy.parse(self.proxy)
+        if self.proxy:
+            ProxyAddress.parse(self.proxy)
 
-    def exempts(self, target: "_Target", address: IPAddress) -> bool:
+    def exempts(self, target: Target, address: IPAddress) -> bool:
         """Whether an entry opens this address, which would otherwise be closed, at the target's port."""
         return any(entry.covers(host=target.host, address=address, port=target.port) for entry in self.allow)
-
-
-@dataclass(frozen=True)
-class _Target:
-    scheme: str
-    host: str
-    port: int
-    path: str
-
-    @classmethod
-    def parse(cls, url: str) -> "_Target | OutboundFailure":
-        # urlsplit silently drops tabs and newlines, and libraries differ on backslashes: refuse all of it beforehand.
-        if len(url) > MAX_URL_LENGTH or any(not "\x21" <= character <= "\x7e" for character in url) or "\\" in url:
-            return _malformed_url("is too long or contains characters that must be percent-encoded")
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            return _malformed_url("can't be read")
-        if parts.scheme not in _DEFAULT_PORTS:
-            return _malformed_url("is neither https nor http")
-        if "@" in parts.netloc or "#" in url:
-            return _malformed_url("contains a user name or a fragment")
-        host = parts.hostname or ""
-        address = find_ip(host)
-        is_usable = address.version == 6 if address and "[" in parts.netloc else bool(address) or is_host_name(host)
-        if not is_usable or port == 0 or ("[" in parts.netloc and address is None):
-            return _malformed_url("has no usable host or port")
-        query = f"?{parts.query}" if parts.query else ""
-        return cls(parts.scheme, host, port or _DEFAULT_PORTS[parts.scheme], (parts.path or "/") + query)
-
-    @property
-    def authority(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
-
-
-@dataclass(frozen=True)
-class _Proxy:
-    host: str
-    port: int
-    headers: Mapping[str, str]
-
-    @classmethod
-    def parse(cls, text: str) -> "_Proxy":
-        remedy = "the outbound proxy must be written as http://host:port or http://user:password@host:port"
-        try:
-            parts = urlsplit(text)
-            host, port = parts.hostname or "", parts.port
-        except ValueError:
-            raise ValueError(remedy) from None
-        if parts.scheme != "http" or not (find_ip(host) or is_host_name(host)) or parts.path not in ("", "/"):
-            raise ValueError(remedy)
-        if parts.query or parts.fragment:
-            raise ValueError(remedy)
-        headers = {}
-        if parts.username is not None:
-            credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            headers["Proxy-Authorization"] = "Basic " + b64encode(credentials.encode()).decode("ascii")
-        return cls(host, port or 3128, headers)
 
 
 class OutboundClient:
@@ -155,7 +95,7 @@ class OutboundClient:
     def __init__(self, policy: OutboundPolicy, *, resolver: SystemLookup = look_up_with_system) -> None:
         """Raises ValueError with a remedy when the CA bundle can't be read."""
         self._policy = policy
-        self._proxy = _Proxy.parse(policy.proxy) if policy.proxy else None
+        self._proxy = ProxyAddress.parse(policy.proxy) if policy.proxy else None
         self._names = NameLookup(resolver)
         try:
             self._tls = make_tls_context(str(policy.ca_bundle) if policy.ca_bundle else None)
@@ -173,8 +113,8 @@ class OutboundClient:
     ) -> OutboundAnswer | OutboundFailure:
         """POST `form` url-encoded. `operator_registered`: the URL belongs to a client that an operator entered."""
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "*/*"}
-        limits = _Limits.starting_now(deadline_seconds, max_bytes, operator_registered=operator_registered)
-        return self._send("POST", url, urlencode(form).encode("ascii"), headers, limits)
+        allowance = _Allowance.starting_now(deadline_seconds, max_bytes, operator_registered=operator_registered)
+        return self._send("POST", url, urlencode(form).encode("ascii"), headers, allowance)
 
     def get(
         self,
@@ -186,46 +126,46 @@ class OutboundClient:
         max_bytes: int = 65536,
     ) -> OutboundAnswer | OutboundFailure:
         """GET `url`. Parameters as for `post_form`."""
-        limits = _Limits.starting_now(deadline_seconds, max_bytes, operator_registered=operator_registered)
-        return self._send("GET", url, None, {"Accept": accept}, limits)
+        allowance = _Allowance.starting_now(deadline_seconds, max_bytes, operator_registered=operator_registered)
+        return self._send("GET", url, None, {"Accept": accept}, allowance)
 
     def _send(
-        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], limits: "_Limits"
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], allowance: "_Allowance"
     ) -> OutboundAnswer | OutboundFailure:
-        target = _Target.parse(url)
-        if isinstance(target, OutboundFailure):
-            return target
+        target = Target.parse(url)
+        if isinstance(target, str):
+            return OutboundFailure(FailureKind.MALFORMED, f"the address {target}")
         try:
-            addresses = self._resolve(target.host, limits)
-            if refusal := self._find_refusal(target, addresses, limits):
+            addresses = self._resolve(target.host, allowance)
+            if refusal := self._find_refusal(target, addresses, allowance):
                 return refusal
-            connection, request_target, extra = self._prepare(target, addresses, limits)
-        except (TimeoutError, NameNotFound, LookupsExhausted) as error:
+            connection, request_target, extra = self._prepare(target, addresses, allowance)
+        except (TimeoutError, NameNotFoundError, LookupsExhaustedError) as error:
             return _failure_of(error, target, status=None)
         fixed = {"User-Agent": "idp", "Accept-Encoding": "identity", "Connection": "close"}
         request = _Request(method, request_target, body, {**headers, **fixed, **extra})
         try:
-            return _exchange(connection, request, target, limits)
+            return _exchange(connection, request, target, allowance)
         finally:
             connection.close()
 
-    def _resolve(self, host: str, limits: "_Limits") -> tuple[IPAddress, ...]:
+    def _resolve(self, host: str, allowance: "_Allowance") -> tuple[IPAddress, ...]:
         literal = find_ip(host)
-        return (literal,) if literal else self._names.find_addresses(host, deadline=limits.deadline)
+        return (literal,) if literal else self._names.find_addresses(host, deadline=allowance.deadline)
 
     def _find_refusal(
-        self, target: _Target, addresses: tuple[IPAddress, ...], limits: "_Limits"
+        self, target: Target, addresses: tuple[IPAddress, ...], allowance: "_Allowance"
     ) -> OutboundFailure | None:
         """All addresses must pass, not one of them: an attacker's name can answer with a public and a private one."""
         for address in addresses:
             where = f"{target.host}:{target.port} is at {address}"
             if never := find_never_reason(address):
                 return OutboundFailure(FailureKind.BLOCKED, f"{where} ({never}), which is never dialed")
-            if limits.operator_registered and self._policy.exempts(target, address):
+            if allowance.operator_registered and self._policy.exempts(target, address):
                 continue
             remedy = (
                 "no entry of IDP_OUTBOUND_ALLOW covers it"
-                if limits.operator_registered
+                if allowance.operator_registered
                 else "addresses that no operator registered can't be exempted"
             )
             if special := find_special_reason(address):
@@ -235,13 +175,13 @@ class OutboundClient:
         return None
 
     def _prepare(
-        self, target: _Target, addresses: tuple[IPAddress, ...], limits: "_Limits"
+        self, target: Target, addresses: tuple[IPAddress, ...], allowance: "_Allowance"
     ) -> tuple[GuardedHTTPConnection | GuardedHTTPSConnection, str, Mapping[str, str]]:
         """The connection, what to write on the request line, and headers meant for a forwarding proxy."""
         proxy = self._proxy
         port, host = (proxy.port, proxy.host) if proxy else (target.port, target.host)
-        hops = self._resolve(proxy.host, limits) if proxy else addresses
-        dial = Dial(hops, port, limits.deadline, 2 * limits.max_bytes + _FRAMING_BYTES)
+        hops = self._resolve(proxy.host, allowance) if proxy else addresses
+        dial = Dial(hops, port, allowance.deadline, 2 * allowance.max_bytes + _FRAMING_BYTES)
         if target.scheme == "https":
             secure = GuardedHTTPSConnection(host, port, dial=dial, context=self._tls)
             if proxy:
@@ -254,14 +194,14 @@ class OutboundClient:
 
 
 @dataclass(frozen=True)
-class _Limits:
+class _Allowance:
     started: float
     deadline: float
     max_bytes: int
     operator_registered: bool
 
     @classmethod
-    def starting_now(cls, seconds: float, max_bytes: int, *, operator_registered: bool) -> "_Limits":
+    def starting_now(cls, seconds: float, max_bytes: int, *, operator_registered: bool) -> "_Allowance":
         started = time.monotonic()
         return cls(started, started + seconds, max_bytes, operator_registered)
 
@@ -275,12 +215,12 @@ class _Request:
 
 
 def _exchange(
-    connection: GuardedHTTPConnection | GuardedHTTPSConnection, request: _Request, target: _Target, limits: _Limits
+    connection: GuardedHTTPConnection | GuardedHTTPSConnection, request: _Request, target: Target, allowance: _Allowance
 ) -> OutboundAnswer | OutboundFailure:
     status: int | None = None
     try:
         connection.connect()
-    except (OSError, HTTPError, http.client.HTTPException, TooMuchReceived) as error:
+    except (OSError, HTTPError, http.client.HTTPException, TooMuchReceivedError) as error:
         return _failure_of(error, target, status=None, is_connecting=True)
     try:
         connection.request(
@@ -293,28 +233,37 @@ def _exchange(
         )
         response = connection.getresponse()
         status = response.status
-        body = response.read(limits.max_bytes + 1, decode_content=False)
-    except (OSError, HTTPError, http.client.HTTPException, TooMuchReceived, ValueError) as error:
+        with closing(response):
+            body = _read_body(response, allowance.max_bytes)
+    except (OSError, HTTPError, http.client.HTTPException, TooMuchReceivedError, ValueError) as error:
         return _failure_of(error, target, status=status)
-    if len(body) > limits.max_bytes:
-        return _failure_of(TooMuchReceived(), target, status=status)
     headers = {name.lower(): value for name, value in response.headers.items()}
-    return OutboundAnswer(status, headers, body, time.monotonic() - limits.started)
+    return OutboundAnswer(status, headers, body, time.monotonic() - allowance.started)
+
+
+def _read_body(response: BaseHTTPResponse, max_bytes: int) -> bytes:
+    """The body as it was sent. Reading on until nothing comes is what makes urllib3 notice a body cut short."""
+    body = b""
+    while chunk := response.read(max_bytes + 1 - len(body), decode_content=False):
+        body += chunk
+        if len(body) > max_bytes:
+            raise TooMuchReceivedError
+    return body
 
 
 def _failure_of(
-    error: Exception, target: _Target, *, status: int | None, is_connecting: bool = False
+    error: Exception, target: Target, *, status: int | None, is_connecting: bool = False
 ) -> OutboundFailure:
     """The failure for an error of the lookup, the socket, TLS or the HTTP parser, in words of our own."""
     cause = error.__cause__ if isinstance(error, HTTPError) and isinstance(error.__cause__, Exception) else error
     where = f"{target.host}:{target.port}"
     kind, what = FailureKind.UNREACHABLE, "the connection failed"
     match cause:
-        case TooMuchReceived():
+        case TooMuchReceivedError():
             kind, what = FailureKind.TOO_LARGE, "the answer is larger than allowed"
         case TimeoutError() | urllib3.exceptions.TimeoutError():
             kind, what = FailureKind.TIMED_OUT, "no complete answer in time"
-        case NameNotFound() | LookupsExhausted():
+        case NameNotFoundError() | LookupsExhaustedError():
             what = str(cause)
         case ssl.SSLCertVerificationError():
             kind, what = FailureKind.TLS, f"the certificate was not accepted: {cause.verify_message}"
@@ -322,14 +271,10 @@ def _failure_of(
             kind, what = FailureKind.TLS, f"TLS could not be agreed on ({cause.reason or 'connection closed'})"
         case http.client.IncompleteRead() | ConnectionError():
             what = "the connection was refused or closed before the answer was complete"
-        case InvalidChunkLength() | http.client.HTTPException() | ValueError():
+        case HTTPError() | http.client.HTTPException() | ValueError():
             kind, what = FailureKind.MALFORMED, "the answer is not well-formed HTTP"
         case OSError(strerror=str(reason)):
             what = reason
         case OSError() if is_connecting:
             what = "the proxy opened no connection"
     return OutboundFailure(kind, f"{where}: {what}", status)
-
-
-def _malformed_url(problem: str) -> OutboundFailure:
-    return OutboundFailure(FailureKind.MALFORMED, f"the address {problem}")
