@@ -111,6 +111,10 @@ lock: .uv/.installed  ## write requirements/*.txt anew from pyproject.toml (UPGR
 	&& $(COMPILE) pyproject.toml --all-extras -c requirements/dev.txt -o requirements/runtime.txt \
 	&& echo 'uv==$(UV_VERSION)' | $(COMPILE) - -o requirements/uv.txt
 
+.PHONY: migration
+migration: setup-dev  ## draft the next migration from the models: MESSAGE="what changes"
+	@$(BIN)/python -m tests.support.new_migration "$(MESSAGE)"
+
 .PHONY: clean
 clean:  ## remove what was installed or cached here; data in var/ stays
 	rm -rf .uv .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
