@@ -6,6 +6,26 @@ participations, never tokens), to build a logout token, or to open a connection:
 Serves OpenID Connect Back-Channel Logout 1.0.
 """
 
-from idp.outbox.enqueue import EndedParticipation, enqueue
+from idp.outbox.claim import Claimed, Lane, claim_due, find_next_due
+from idp.outbox.enqueue import NOTIFY_CHANNEL, EndedParticipation, enqueue
+from idp.outbox.next_step import CouldNotBuild, NextStep, Outcome, Retry, Settle, failure_of, next_step
+from idp.outbox.settle import release, settle
 
-__all__ = ["EndedParticipation", "enqueue"]
+__all__ = [
+    "NOTIFY_CHANNEL",
+    "Claimed",
+    "CouldNotBuild",
+    "EndedParticipation",
+    "Lane",
+    "NextStep",
+    "Outcome",
+    "Retry",
+    "Settle",
+    "claim_due",
+    "enqueue",
+    "failure_of",
+    "find_next_due",
+    "next_step",
+    "release",
+    "settle",
+]
