@@ -67,7 +67,6 @@ class Client(Base):
     policy_uri: Mapped[str | None]
     tos_uri: Mapped[str | None]
     initiate_login_uri: Mapped[str | None]
-    metadata_extra: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
 
     access_token_lifetime: Mapped[timedelta | None]
     app_idle_lifetime: Mapped[timedelta | None]

@@ -2,9 +2,8 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, Integer, String, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.db.models.base import Base, closed_enum
@@ -39,8 +38,6 @@ class LogoutEvent(Base):
     receipt_hash: Mapped[bytes | None]
     receipt_browser_hash: Mapped[bytes | None]
     receipt_expires_at: Mapped[datetime | None]
-    # Where the person may go on after the receipt: already verified when it was written.
-    continue_uri: Mapped[str | None]
     occurred_at: Mapped[datetime]
 
     __table_args__ = (Index("ix_logout_events_user_id", "user_id", "occurred_at"),)
@@ -66,7 +63,6 @@ class LogoutDelivery(Base):
     algorithm: Mapped[str] = mapped_column(String(16))
     # `toe` of the logout token: when the session ended.
     ended_at: Mapped[datetime]
-    extra_claims: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     state: Mapped[DeliveryState] = mapped_column(closed_enum(DeliveryState, "state"))
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     refusals: Mapped[int] = mapped_column(Integer, default=0)

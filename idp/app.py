@@ -1,0 +1,31 @@
+"""Puts the house together: the only module that knows every desk.
+
+`create_app` makes a WSGI application from settings; it opens no connection and loads no key, so that a server may fork
+after it.
+"""
+
+from flask import Flask
+from flask_migrate import Migrate
+
+from idp import account, login, logout, oauth, web
+from idp.db.engine import db, engine_options, normalized_url
+from idp.kit.clock import Clock
+from idp.settings import Settings, load_settings
+from idp.web.services import EXTENSION, build_services
+
+
+def create_app(settings: Settings | None = None, *, clock: Clock | None = None) -> Flask:
+    """The application. Without `settings`, they are read from the environment; `SettingsError` says what is wrong."""
+    settings = settings or load_settings()
+    app = Flask("idp", static_folder=None, template_folder=None)
+    url = normalized_url(settings.database_url)
+    app.config["SQLALCHEMY_DATABASE_URI"] = url
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(url, settings.database_pool_size)
+    db.init_app(app)
+    Migrate(app, db)
+    with app.app_context():
+        app.extensions[EXTENSION] = build_services(settings, clock=clock, engine=db.engine)
+    web.init_app(app)
+    for desk in (oauth, login, logout, account):
+        app.register_blueprint(desk.blueprint, url_prefix=settings.issuer_path or None)
+    return app

@@ -1,0 +1,73 @@
+"""Session records: starting, finding live, touching, ending, listing.
+
+Owns what a session is and the one path by which it ends. Refuses to know HTTP, cookies' names or OAuth messages.
+"Session" means a sign-in here and nowhere a database handle, which is `tx`.
+"""
+
+from idp.sessions.devices import (
+    ApplicationPreview,
+    DeviceRow,
+    DevicesPage,
+    EndedRow,
+    EndPreview,
+    list_devices,
+    preview_end_everything,
+)
+from idp.sessions.end import (
+    Actor,
+    Ended,
+    end_client_everywhere,
+    end_client_for_user,
+    end_everything,
+    end_participation,
+    end_sessions,
+)
+from idp.sessions.find import CurrentSession, find_current, renew_secret, touch
+from idp.sessions.participations import join
+from idp.sessions.policy import REFRESH_TOUCH_INTERVAL, SessionPolicy, is_live
+from idp.sessions.receipt import Receipt, ReceiptApplication, find_receipt
+from idp.sessions.start import (
+    Device,
+    SignInRefused,
+    StartedSession,
+    lock_user,
+    start_app_session,
+    start_browser_session,
+)
+from idp.sessions.sweep import sweep, tighten_hints
+
+__all__ = [
+    "REFRESH_TOUCH_INTERVAL",
+    "Actor",
+    "ApplicationPreview",
+    "CurrentSession",
+    "Device",
+    "DeviceRow",
+    "DevicesPage",
+    "EndPreview",
+    "Ended",
+    "EndedRow",
+    "Receipt",
+    "ReceiptApplication",
+    "SessionPolicy",
+    "SignInRefused",
+    "StartedSession",
+    "end_client_everywhere",
+    "end_client_for_user",
+    "end_everything",
+    "end_participation",
+    "end_sessions",
+    "find_current",
+    "find_receipt",
+    "is_live",
+    "join",
+    "list_devices",
+    "lock_user",
+    "preview_end_everything",
+    "renew_secret",
+    "start_app_session",
+    "start_browser_session",
+    "sweep",
+    "tighten_hints",
+    "touch",
+]

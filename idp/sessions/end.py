@@ -1,0 +1,370 @@
+"""The one path by which sessions, and clients' participations in them, end.
+
+Whatever the cause, here and nowhere else: the session, its participations, the mark on every token family, unredeemed
+codes, one durable notice per application, the receipt and the audit row, all in the caller's one transaction. There is
+no way back (I1), and nothing leaves the server before the commit (I16).
+
+Locks, always in this order: user (only when everything ends) → sessions by id → families → outbox, audit.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
+
+from idp import audit, outbox
+from idp.db.engine import Tx
+from idp.db.models import (
+    AuthorizationCode,
+    EndReason,
+    LogoutEvent,
+    Session,
+    SessionClient,
+    SessionKind,
+    TokenFamily,
+    User,
+)
+from idp.kit.identifiers import new_identifier, shard_key_in
+from idp.kit.opaque import Secret, hash_secret, make_handle, new_secret
+from idp.settings import Settings
+
+STATEMENT_CHUNK = 1000
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who ended it: for the audit trail, and so that the receipt shows names only where it was done."""
+
+    name: str = "person"
+    session_id: str | None = None
+    client_id: str | None = None
+    ip_address: str = ""
+    browser_binding: str | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What an end did. `receipt` opens /signed-out/<receipt>; None when there was nothing left to end."""
+
+    event_id: str | None = None
+    receipt: Secret | None = None
+    browsers: int = 0
+    apps: int = 0
+    participations: int = 0
+    deliveries: int = 0
+    access_expires_at: datetime | None = None
+
+
+class _Locked(NamedTuple):
+    """What an end needs to know of a session whose row it has locked."""
+
+    id: str
+    kind: SessionKind
+    client_id: str | None
+
+
+@dataclass(frozen=True)
+class _Targets:
+    """What shall end: sessions as a whole, and single participations in sessions that go on."""
+
+    sessions: Sequence["_Locked"] = ()
+    participation_ids: Sequence[str] = ()
+
+
+def end_sessions(
+    tx: Tx,
+    *,
+    user_id: str,
+    session_ids: Sequence[str],
+    reason: EndReason,
+    actor: Actor,
+    settings: Settings,
+    now: datetime,
+    tell_applications: bool = True,
+) -> Ended:
+    """End these sessions of this person. Others' sessions, unknown ids and sessions already ended are left alone (I13)."""
+    sessions = _lock_sessions(tx, user_id, Session.id.in_(session_ids))
+    return _end(
+        tx,
+        user_id,
+        _Targets(sessions),
+        reason=reason,
+        actor=actor,
+        settings=settings,
+        now=now,
+        tell_applications=tell_applications,
+    )
+
+
+def end_everything(
+    tx: Tx,
+    *,
+    user_id: str,
+    except_session_id: str | None,
+    reason: EndReason,
+    actor: Actor,
+    settings: Settings,
+    now: datetime,
+) -> Ended:
+    """End every session of a person, of both kinds, and everything half-way; `except_session_id` alone goes on.
+
+    Raises the person's epoch under the user lock: codes, half-done sign-ins and approvals that began before are refused
+    from this commit on, and no new session can start in between (design §2.7). The caller renews the secret of the
+    session that goes on (`renew_secret(keep_previous=False)`).
+    """
+    # The UPDATE is the user lock, and comes before any session lock.
+    tx.execute(update(User).where(User.id == user_id).values(epoch=User.epoch + 1))
+    others = Session.id != except_session_id if except_session_id else Session.id.is_not(None)
+    return _end(
+        tx,
+        user_id,
+        _Targets(_lock_sessions(tx, user_id, others)),
+        reason=reason,
+        actor=actor,
+        settings=settings,
+        now=now,
+    )
+
+
+def end_client_for_user(
+    tx: Tx, *, user_id: str, client_id: str, reason: EndReason, actor: Actor, settings: Settings, now: datetime
+) -> Ended:
+    """End what one client has of one person: its app sessions as a whole, its participations in browser sessions."""
+    taking_part = select(SessionClient.session_id).where(
+        SessionClient.client_id == client_id, SessionClient.ended_at.is_(None)
+    )
+    # A code not yet redeemed has no participation: its session is locked too, so that it can't be redeemed meanwhile.
+    holding_codes = select(AuthorizationCode.session_id).where(
+        AuthorizationCode.client_id == client_id,
+        AuthorizationCode.user_id == user_id,
+        AuthorizationCode.used_at.is_(None),
+    )
+    locked = _lock_sessions(
+        tx,
+        user_id,
+        or_(Session.client_id == client_id, Session.id.in_(taking_part), Session.id.in_(holding_codes)),
+    )
+    apps = [session for session in locked if session.client_id == client_id]
+    goes_on = [session.id for session in locked if session.client_id != client_id]
+    _expire_codes(tx, and_(AuthorizationCode.session_id.in_(goes_on), AuthorizationCode.client_id == client_id), now)
+    return _end(
+        tx,
+        user_id,
+        _Targets(apps, _live_participations(tx, goes_on, client_id)),
+        reason=reason,
+        actor=actor,
+        settings=settings,
+        now=now,
+    )
+
+
+def end_participation(
+    tx: Tx,
+    *,
+    user_id: str,
+    session_id: str,
+    client_id: str,
+    reason: EndReason,
+    actor: Actor,
+    settings: Settings,
+    now: datetime,
+) -> Ended:
+    """End one client's part in one session. An app session is nothing but its app, so it ends as a whole."""
+    sessions = _lock_sessions(tx, user_id, Session.id == session_id)
+    apps = [session for session in sessions if session.kind is SessionKind.APP]
+    goes_on = [session.id for session in sessions if session.kind is not SessionKind.APP]
+    _expire_codes(tx, and_(AuthorizationCode.session_id.in_(goes_on), AuthorizationCode.client_id == client_id), now)
+    return _end(
+        tx,
+        user_id,
+        _Targets(apps, _live_participations(tx, goes_on, client_id)),
+        reason=reason,
+        actor=actor,
+        settings=settings,
+        now=now,
+    )
+
+
+def end_client_everywhere(
+    tx: Tx, *, client_id: str, reason: EndReason, actor: Actor, settings: Settings, now: datetime, limit: int = 50
+) -> int:
+    """End what a client has of up to `limit` people; call again, each time in a new transaction, until it returns 0.
+
+    The client was disabled first: that alone makes all of its tokens useless at once; this writes the ends down and
+    tells the client, from the snapshot.
+    """
+    people = tx.scalars(
+        select(Session.user_id)
+        .join(SessionClient, SessionClient.session_id == Session.id)
+        .where(SessionClient.client_id == client_id, SessionClient.ended_at.is_(None), Session.ended_at.is_(None))
+        .distinct()
+        .order_by(Session.user_id)
+        .limit(limit)
+    ).all()
+    for user_id in people:
+        end_client_for_user(
+            tx, user_id=user_id, client_id=client_id, reason=reason, actor=actor, settings=settings, now=now
+        )
+    return len(people)
+
+
+def _lock_sessions(tx: Tx, user_id: str, which: ColumnElement[bool]) -> list[_Locked]:
+    # By id: two ends that overlap lock in the same order and cannot deadlock (design §9).
+    rows = tx.execute(
+        select(Session.id, Session.kind, Session.client_id)
+        .where(Session.user_id == user_id, Session.ended_at.is_(None), which)
+        .order_by(Session.id)
+        .with_for_update(key_share=True)
+    )
+    return [_Locked(*row) for row in rows]
+
+
+def _live_participations(tx: Tx, session_ids: list[str], client_id: str) -> list[str]:
+    if not session_ids:
+        return []
+    return list(
+        tx.scalars(
+            select(SessionClient.id).where(
+                SessionClient.session_id.in_(session_ids),
+                SessionClient.client_id == client_id,
+                SessionClient.ended_at.is_(None),
+            )
+        )
+    )
+
+
+def _end(
+    tx: Tx,
+    user_id: str,
+    targets: _Targets,
+    *,
+    reason: EndReason,
+    actor: Actor,
+    settings: Settings,
+    now: datetime,
+    tell_applications: bool = True,
+) -> Ended:
+    """The one path itself. The targets' sessions are locked, live and of this user."""
+    if not targets.sessions and not targets.participation_ids:
+        return Ended()
+    event_id = new_identifier(shard_key_in(user_id), now)
+    browsers = sum(session.kind is SessionKind.BROWSER for session in targets.sessions)
+    apps = len(targets.sessions) - browsers
+    receipt = new_secret(128)
+    tx.execute(
+        insert(LogoutEvent).values(
+            id=event_id,
+            user_id=user_id,
+            reason=reason,
+            actor_session_id=actor.session_id,
+            initiating_client_id=actor.client_id,
+            browsers_ended=browsers,
+            apps_ended=apps,
+            receipt_hash=hash_secret(receipt.reveal()),
+            receipt_browser_hash=hash_secret(actor.browser_binding) if actor.browser_binding else None,
+            receipt_expires_at=now + settings.receipt_lifetime,
+            occurred_at=now,
+        )
+    )
+    for start in range(0, len(targets.sessions), STATEMENT_CHUNK):
+        chunk = targets.sessions[start : start + STATEMENT_CHUNK]
+        tx.execute(
+            update(Session)
+            .where(Session.id.in_([session.id for session in chunk]))
+            .values(ended_at=now, end_reason=reason, logout_event_id=event_id)
+            .execution_options(synchronize_session=False)
+        )
+    # From here on the event itself names the sessions: statements stay short however many there are.
+    of_event = select(Session.id).where(Session.logout_event_id == event_id)
+    ended = _end_participations(
+        tx,
+        user_id,
+        or_(SessionClient.session_id.in_(of_event), SessionClient.id.in_(targets.participation_ids)),
+        reason=reason,
+        now=now,
+    )
+    access_expires_at = _mark_families(
+        tx,
+        or_(TokenFamily.session_id.in_(of_event), TokenFamily.session_client_id.in_(targets.participation_ids)),
+        reason=reason,
+        now=now,
+    )
+    _expire_codes(tx, AuthorizationCode.session_id.in_(of_event), now)
+    if access_expires_at is not None:
+        tx.execute(
+            update(LogoutEvent).where(LogoutEvent.id == event_id).values(access_expires_at=access_expires_at)
+        )
+    deliveries = (
+        outbox.enqueue(tx, event_id=event_id, user_id=user_id, ended=ended, now=now) if tell_applications else 0
+    )
+    audit.record(
+        tx,
+        "sessions_ended" if targets.sessions else "participation_ended",
+        now=now,
+        user_id=user_id,
+        client_id=actor.client_id,
+        session_id=targets.sessions[0].id if len(targets.sessions) == 1 else None,
+        actor=actor.name,
+        ip_address=actor.ip_address,
+        details={"reason": reason, "event": event_id, "browsers": browsers, "apps": apps, "to_tell": len(ended)},
+    )
+    return Ended(
+        event_id=event_id,
+        receipt=Secret(make_handle(event_id, receipt)),
+        browsers=browsers,
+        apps=apps,
+        participations=len(ended),
+        deliveries=deliveries,
+        access_expires_at=access_expires_at,
+    )
+
+
+def _end_participations(
+    tx: Tx, user_id: str, which: ColumnElement[bool], *, reason: EndReason, now: datetime
+) -> list[outbox.EndedParticipation]:
+    ended = tx.execute(
+        update(SessionClient)
+        .where(which, SessionClient.ended_at.is_(None))
+        .values(ended_at=now, end_reason=reason)
+        .returning(SessionClient.session_id, SessionClient.client_id, SessionClient.sid)
+        .execution_options(synchronize_session=False)
+    ).all()
+    if not ended:
+        return []
+    sub = tx.scalars(select(User.sub).where(User.id == user_id)).one()
+    return [
+        outbox.EndedParticipation(
+            session_id=row.session_id, client_id=row.client_id, sid=row.sid, sub=sub, ended_at=now
+        )
+        for row in ended
+    ]
+
+
+def _mark_families(tx: Tx, which: ColumnElement[bool], *, reason: EndReason, now: datetime) -> datetime | None:
+    """Mark every family, then read when the last access token dies.
+
+    The mark is a lock point, not the truth: a refresh already in flight has the row, so this UPDATE waits for it and the
+    read below sees the `access_expires_at` it handed out; a later refresh finds the mark when it re-checks its row.
+    Without it, READ COMMITTED would let a waiting refresh check only its own row and not the ended session
+    (docs/adr/0002). Revoked families count too: their access tokens may still be out there.
+    """
+    tx.execute(
+        update(TokenFamily)
+        .where(which, TokenFamily.revoked_at.is_(None))
+        .values(revoked_at=now, revoke_reason=reason)
+        .execution_options(synchronize_session=False)
+    )
+    return tx.scalars(
+        select(func.max(TokenFamily.access_expires_at)).where(which, TokenFamily.access_expires_at > now)
+    ).one()
+
+
+def _expire_codes(tx: Tx, which: ColumnElement[bool], now: datetime) -> None:
+    tx.execute(
+        update(AuthorizationCode)
+        .where(which, AuthorizationCode.used_at.is_(None), AuthorizationCode.expires_at > now)
+        .values(expires_at=now)
+        .execution_options(synchronize_session=False)
+    )

@@ -1,0 +1,118 @@
+"""Finding the live session behind a cookie, and noting that it is used.
+
+The check is one statement over session and user: validity is derived here and now, never remembered (design §2.1).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, or_, select, update
+
+from idp.db.engine import Tx
+from idp.db.models import Session, SessionKind, User
+from idp.kit.opaque import Secret, hash_secret, make_handle, new_secret, split_handle
+from idp.sessions.policy import PAGE_TOUCH_INTERVAL, SessionPolicy, is_live
+
+# After a renewal the previous cookie secret is read a little longer, for tabs that loaded at the same time.
+PREVIOUS_SECRET_GRACE = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class CurrentSession:
+    """The live browser session of a request, and who it belongs to."""
+
+    id: str
+    user_id: str
+    sub: str
+    user_epoch: int
+    user_display_name: str
+    email: str | None
+    username: str | None
+    auth_time: datetime
+    amr: tuple[str, ...]
+    acr: str | None
+    keep_signed_in: bool
+    started_at: datetime
+    last_active_at: datetime
+    needs_touch: bool
+    was_previous_secret: bool
+
+
+def find_current(tx: Tx, *, handle: str | None, now: datetime, policy: SessionPolicy) -> CurrentSession | None:
+    """The live browser session whose cookie value is `handle`, or None. One statement; none at all for garbage."""
+    parts = split_handle(handle) if handle else None
+    if parts is None:
+        return None
+    session_id, secret = parts
+    row = tx.execute(
+        select(Session, User)
+        .join(User, User.id == Session.user_id)
+        .where(
+            Session.id == session_id,
+            Session.kind == SessionKind.BROWSER,
+            has_cookie_secret(secret, now),
+            is_live(now, policy),
+            User.disabled_at.is_(None),
+            User.deleted_at.is_(None),
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    session, user = row
+    return CurrentSession(
+        id=session.id,
+        user_id=user.id,
+        sub=user.sub,
+        user_epoch=user.epoch,
+        user_display_name=user.claims.get("name") or user.username or user.email or "",
+        email=user.email,
+        username=user.username,
+        auth_time=session.auth_time,
+        amr=tuple(session.amr),
+        acr=session.acr,
+        keep_signed_in=session.keep_signed_in,
+        started_at=session.started_at,
+        last_active_at=session.last_active_at,
+        needs_touch=now - session.last_active_at >= PAGE_TOUCH_INTERVAL,
+        was_previous_secret=session.secret_hash != hash_secret(secret.reveal()),
+    )
+
+
+def has_cookie_secret(secret: Secret, now: datetime) -> ColumnElement[bool]:
+    """SQL: whether a session's cookie secret is this one, or was until a renewal less than 30 s ago."""
+    hashed = hash_secret(secret.reveal())
+    return or_(
+        Session.secret_hash == hashed,
+        and_(Session.previous_secret_hash == hashed, Session.previous_secret_until > now),
+    )
+
+
+def touch(tx: Tx, *, session_id: str, now: datetime) -> None:
+    """Note activity. A transaction of its own, so that no hot path ever holds the session row (design §5)."""
+    tx.execute(
+        update(Session)
+        .where(Session.id == session_id, Session.ended_at.is_(None), Session.last_active_at < now)
+        .values(last_active_at=now)
+    )
+
+
+def renew_secret(tx: Tx, *, session_id: str, now: datetime, keep_previous: bool) -> Secret:
+    """Give a live session a new cookie secret and return the new cookie value.
+
+    `keep_previous` lets the old cookie be read for 30 s more; without it the old one dies at once, which is what
+    "sign out everywhere else" needs: whoever copied the cookie is somewhere else.
+    """
+    secret = new_secret()
+    changed = tx.execute(
+        update(Session)
+        .where(Session.id == session_id, Session.ended_at.is_(None))
+        .values(
+            previous_secret_hash=Session.secret_hash if keep_previous else None,
+            previous_secret_until=now + PREVIOUS_SECRET_GRACE if keep_previous else None,
+            secret_hash=hash_secret(secret.reveal()),
+        )
+        .returning(Session.id)
+    ).one_or_none()
+    if changed is None:
+        raise LookupError("no live session to renew: lock and check it first")
+    return Secret(make_handle(session_id, secret))

@@ -1,0 +1,125 @@
+"""How long sessions live: the one place where "is it still live?" is decided, in SQL and in words.
+
+Ends are computed from today's policy at every check (design §3): nothing stored has to be updated when the policy
+changes, and an expired session is dead at once, long before the sweep writes that down.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
+from sqlalchemy.orm import aliased
+
+from idp.db.models import Client, EndReason, Session, SessionKind, TokenFamily
+from idp.db.types import micros, to_microseconds
+from idp.settings import Settings
+
+# Own pages write "last active" at most once a minute, refreshes at most once an hour (design §4).
+PAGE_TOUCH_INTERVAL = timedelta(minutes=1)
+REFRESH_TOUCH_INTERVAL = timedelta(hours=1)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class SessionPolicy:
+    """Lifetimes of sessions for the installation; a client may set its own for its app sessions."""
+
+    browser_idle: timedelta
+    keep_signed_in_idle: timedelta
+    browser_absolute: timedelta
+    app_idle: timedelta
+    app_absolute: timedelta
+
+    @classmethod
+    def of(cls, settings: Settings) -> "SessionPolicy":
+        """The policy that the settings state."""
+        return cls(
+            browser_idle=settings.browser_idle_lifetime,
+            keep_signed_in_idle=settings.keep_signed_in_idle_lifetime,
+            browser_absolute=settings.browser_absolute_lifetime,
+            app_idle=settings.app_idle_lifetime,
+            app_absolute=settings.app_absolute_lifetime,
+        )
+
+    def idle_lifetime(self, session: Session, client: Client | None) -> timedelta:
+        """How long this session may lie unused."""
+        if session.kind is SessionKind.APP:
+            return (client.app_idle_lifetime if client else None) or self.app_idle
+        return self.keep_signed_in_idle if session.keep_signed_in else self.browser_idle
+
+    def absolute_lifetime(self, session: Session, client: Client | None) -> timedelta:
+        """How long this session may live, however busy."""
+        if session.kind is SessionKind.APP:
+            return (client.app_absolute_lifetime if client else None) or self.app_absolute
+        return self.browser_absolute
+
+
+@dataclass(frozen=True)
+class ComputedEnd:
+    """When a session ends by time alone, and why."""
+
+    at: datetime
+    reason: EndReason
+
+
+def computed_end(
+    session: Session, client: Client | None, *, last_active_at: datetime, policy: SessionPolicy
+) -> ComputedEnd:
+    """The end that today's policy gives a session whose latest activity, families included, is `last_active_at`."""
+    idle_end = last_active_at + policy.idle_lifetime(session, client)
+    absolute_end = session.started_at + policy.absolute_lifetime(session, client)
+    if absolute_end <= idle_end:
+        return ComputedEnd(absolute_end, EndReason.EXPIRED)
+    return ComputedEnd(idle_end, EndReason.IDLE)
+
+
+def first_sweep_at(session: Session, client: Client | None, *, policy: SessionPolicy) -> datetime:
+    """When the sweep should first look at a session: the earliest moment at which it can have ended by time."""
+    return computed_end(session, client, last_active_at=session.last_active_at, policy=policy).at
+
+
+def is_live(now: datetime, policy: SessionPolicy, *, session: Any = Session, client: Any = None) -> ColumnElement[bool]:
+    """SQL: whether a session is live at `now`: not ended, not idle too long, not past its absolute end.
+
+    `client` is the app's `Client` joined in the same statement; without it only browser sessions are asked about.
+    A session whose own row looks idle is still live when a refresh counted as activity since: the session row is
+    touched by refreshes only hourly and in a transaction of its own, so the families know better.
+    """
+    idle_cutoff, absolute_cutoff = _cutoffs(now, policy, session, client)
+    family, family_client = aliased(TokenFamily), aliased(Client)
+    used_since = exists(
+        select(family.id)
+        .join(family_client, family_client.id == family.client_id)
+        .where(
+            family.session_id == session.id,
+            family.revoked_at.is_(None),
+            micros(family.last_used_at) > idle_cutoff,
+            or_(session.kind == SessionKind.APP, family_client.refresh_extends_session),
+        )
+        .correlate(session, *([client] if client is not None else []))
+    )
+    return and_(
+        session.ended_at.is_(None),
+        micros(session.started_at) > absolute_cutoff,
+        or_(micros(session.last_active_at) > idle_cutoff, used_since),
+    )
+
+
+def _cutoffs(
+    now: datetime, policy: SessionPolicy, session: Any, client: Any
+) -> tuple[ColumnElement[int], ColumnElement[int]]:
+    moment = to_microseconds(now)
+    app_idle: Any = policy.app_idle // _MICROSECOND
+    app_absolute: Any = policy.app_absolute // _MICROSECOND
+    if client is not None:
+        app_idle = func.coalesce(micros(client.app_idle_lifetime), app_idle)
+        app_absolute = func.coalesce(micros(client.app_absolute_lifetime), app_absolute)
+    is_app = session.kind == SessionKind.APP
+    idle = case(
+        (is_app, app_idle),
+        (session.keep_signed_in, policy.keep_signed_in_idle // _MICROSECOND),
+        else_=policy.browser_idle // _MICROSECOND,
+    )
+    absolute = case((is_app, app_absolute), else_=policy.browser_absolute // _MICROSECOND)
+    return moment - idle, moment - absolute

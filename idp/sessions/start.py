@@ -1,0 +1,217 @@
+"""Starting sessions: a person signs in in a browser, or an app gets tokens of its own.
+
+Whatever starts a session locks the user row first and compares the epoch that the sign-in began under: "sign out
+everywhere" raises the epoch under the same lock, so a sign-in that was half done when it happened never completes
+(design §2.7, §9). A browser session always gets a new identifier at a new sign-in: no fixation.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import select, update
+
+from idp import audit
+from idp.db.engine import Tx
+from idp.db.models import Client, EndReason, Session, SessionKind, User
+from idp.kit.identifiers import new_identifier, shard_key_in
+from idp.kit.opaque import Secret, hash_secret, make_handle, new_secret, split_handle
+from idp.sessions.end import Actor, end_sessions
+from idp.sessions.find import has_cookie_secret, renew_secret
+from idp.sessions.policy import SessionPolicy, first_sweep_at, is_live
+from idp.settings import Settings
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a request says of the machine it comes from: for people to recognize, never for decisions."""
+
+    device_name: str = ""
+    os_name: str = ""
+    agent_name: str = ""
+    ip_address: str = ""
+
+
+class SignInRefused(StrEnum):
+    """Why no session was started although the secret was right."""
+
+    ACCOUNT_CLOSED = "account_closed"
+    OVERTAKEN = "overtaken"
+
+
+@dataclass(frozen=True)
+class StartedSession:
+    """A live session and the cookie value that proves it."""
+
+    session_id: str
+    handle: Secret
+    is_reauthentication: bool
+
+
+def start_browser_session(
+    tx: Tx,
+    *,
+    user_id: str,
+    expected_epoch: int,
+    amr: list[str],
+    acr: str | None,
+    keep_signed_in: bool,
+    device: Device,
+    previous_handle: str | None,
+    settings: Settings,
+    now: datetime,
+) -> StartedSession | SignInRefused:
+    """Start a browser session for a person whose secret was verified under `expected_epoch`.
+
+    `previous_handle` is the cookie that this browser held: a live session of the same person is kept, with a new secret
+    and `auth_time` (OIDC Core §3.1.2.1, prompt=login); one of another person is ended, and its RPs are told.
+    """
+    policy = SessionPolicy.of(settings)
+    user = lock_user(tx, user_id)
+    if user is None or user.disabled_at or user.deleted_at:
+        return SignInRefused.ACCOUNT_CLOSED
+    if user.epoch != expected_epoch:
+        return SignInRefused.OVERTAKEN
+    previous = _lock_previous(tx, previous_handle, policy, now)
+    if previous is not None and previous.user_id == user_id:
+        handle = _reauthenticate(tx, previous, amr=amr, acr=acr, keep_signed_in=keep_signed_in, policy=policy, now=now)
+        _record(tx, "reauthenticated", user_id, previous.id, device, amr, now)
+        return StartedSession(previous.id, handle, is_reauthentication=True)
+    if previous is not None:
+        end_sessions(
+            tx,
+            user_id=previous.user_id,
+            session_ids=[previous.id],
+            reason=EndReason.OTHER_PERSON_SIGNED_IN,
+            actor=Actor(name="other person", ip_address=device.ip_address),
+            settings=settings,
+            now=now,
+        )
+    secret = new_secret()
+    session = Session(
+        id=new_identifier(shard_key_in(user_id), now),
+        user_id=user_id,
+        kind=SessionKind.BROWSER,
+        secret_hash=hash_secret(secret.reveal()),
+        auth_time=now,
+        amr=amr,
+        acr=acr,
+        keep_signed_in=keep_signed_in,
+        device_name=device.device_name,
+        os_name=device.os_name,
+        agent_name=device.agent_name,
+        ip_address=device.ip_address,
+        started_at=now,
+        last_active_at=now,
+    )
+    session.sweep_at = first_sweep_at(session, None, policy=policy)
+    tx.add(session)
+    tx.flush()
+    _record(tx, "sign_in", user_id, session.id, device, amr, now)
+    return StartedSession(session.id, Secret(make_handle(session.id, secret)), is_reauthentication=False)
+
+
+def start_app_session(
+    tx: Tx,
+    *,
+    parent: Session,
+    client: Client,
+    auth_time: datetime,
+    amr: list[str],
+    acr: str | None,
+    device: Device,
+    policy: SessionPolicy,
+    now: datetime,
+) -> Session:
+    """Start the session of one installed app or tool that `parent`, a live browser session, approved.
+
+    The caller holds the locks of the user and of the parent.
+    """
+    session = Session(
+        id=new_identifier(shard_key_in(parent.user_id), now),
+        user_id=parent.user_id,
+        kind=SessionKind.APP,
+        client_id=client.id,
+        parent_id=parent.id,
+        auth_time=auth_time,
+        amr=amr,
+        acr=acr,
+        device_name=device.device_name,
+        os_name=device.os_name,
+        agent_name=device.agent_name,
+        ip_address=device.ip_address,
+        started_at=now,
+        last_active_at=now,
+    )
+    session.sweep_at = first_sweep_at(session, client, policy=policy)
+    tx.add(session)
+    tx.flush()
+    return session
+
+
+def lock_user(tx: Tx, user_id: str) -> User | None:
+    """The user row, locked: first of all locks (design §9)."""
+    return tx.scalars(
+        select(User)
+        .where(User.id == user_id)
+        .with_for_update(key_share=True)  # FOR NO KEY UPDATE: foreign keys to the row are not held up
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+
+
+def _lock_previous(tx: Tx, handle: str | None, policy: SessionPolicy, now: datetime) -> Session | None:
+    parts = split_handle(handle) if handle else None
+    if parts is None:
+        return None
+    session_id, secret = parts
+    return tx.scalars(
+        select(Session)
+        .where(
+            Session.id == session_id,
+            Session.kind == SessionKind.BROWSER,
+            has_cookie_secret(secret, now),
+            is_live(now, policy),
+        )
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+
+
+def _reauthenticate(
+    tx: Tx,
+    session: Session,
+    *,
+    amr: list[str],
+    acr: str | None,
+    keep_signed_in: bool,
+    policy: SessionPolicy,
+    now: datetime,
+) -> Secret:
+    # The absolute end stays where it was: `started_at` never moves.
+    session.keep_signed_in = keep_signed_in
+    tx.execute(
+        update(Session)
+        .where(Session.id == session.id)
+        .values(
+            auth_time=now,
+            amr=amr,
+            acr=acr,
+            last_active_at=now,
+            keep_signed_in=keep_signed_in,
+            sweep_at=min(session.sweep_at, now + policy.idle_lifetime(session, None)),
+        )
+    )
+    return renew_secret(tx, session_id=session.id, now=now, keep_previous=True)
+
+
+def _record(tx: Tx, kind: str, user_id: str, session_id: str, device: Device, amr: list[str], now: datetime) -> None:
+    audit.record(
+        tx,
+        kind,
+        now=now,
+        user_id=user_id,
+        session_id=session_id,
+        actor="person",
+        ip_address=device.ip_address,
+        details={"amr": amr, "agent": device.agent_name, "os": device.os_name},
+    )

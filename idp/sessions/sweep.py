@@ -1,0 +1,112 @@
+"""Writing down the ends that time alone brought, and telling the RPs (lesson 3: expiry must not be silent).
+
+An expired session is dead for every check without this; the sweep makes the end visible. It never waits for a lock:
+several workers may sweep side by side.
+"""
+
+from collections import defaultdict
+from datetime import datetime
+
+from sqlalchemy import case, func, or_, select, update
+from sqlalchemy.orm import aliased
+
+from idp.db.engine import Tx
+from idp.db.models import Client, EndReason, Session, SessionKind, TokenFamily
+from idp.db.types import micros
+from idp.sessions.end import Actor, end_sessions
+from idp.sessions.policy import SessionPolicy, computed_end
+from idp.settings import Settings
+
+
+def sweep(tx: Tx, *, now: datetime, settings: Settings, limit: int = 50) -> int:
+    """Look at up to `limit` sessions whose hint is due: end the expired, move the hint of the others.
+
+    Returns how many were looked at; the worker calls again, each time in a new transaction, until it is 0.
+    """
+    policy = SessionPolicy.of(settings)
+    due = tx.execute(
+        select(Session, Client)
+        .outerjoin(Client, Client.id == Session.client_id)
+        .where(Session.ended_at.is_(None), Session.sweep_at <= now)
+        .order_by(Session.sweep_at)
+        .limit(limit)
+        .with_for_update(key_share=True, skip_locked=True, of=Session)
+    ).all()
+    activity = _latest_activity(tx, [session.id for session, _ in due])
+    expired: dict[tuple[str, EndReason], list[str]] = defaultdict(list)
+    for session, client in due:
+        last_active_at = max(session.last_active_at, activity.get(session.id, session.last_active_at))
+        end = computed_end(session, client, last_active_at=last_active_at, policy=policy)
+        if end.at <= now:
+            expired[(session.user_id, end.reason)].append(session.id)
+        else:
+            tx.execute(
+                update(Session).where(Session.id == session.id).values(sweep_at=end.at, last_active_at=last_active_at)
+            )
+    for (user_id, reason), session_ids in sorted(expired.items()):
+        end_sessions(
+            tx,
+            user_id=user_id,
+            session_ids=session_ids,
+            reason=reason,
+            actor=Actor(name="time"),
+            settings=settings,
+            now=now,
+        )
+    return len(due)
+
+
+def _latest_activity(tx: Tx, session_ids: list[str]) -> dict[str, datetime]:
+    """The latest refresh that counts as activity, per session."""
+    if not session_ids:
+        return {}
+    rows = tx.execute(
+        select(TokenFamily.session_id, func.max(TokenFamily.last_used_at))
+        .join(Client, Client.id == TokenFamily.client_id)
+        .join(Session, Session.id == TokenFamily.session_id)
+        .where(
+            TokenFamily.session_id.in_(session_ids),
+            TokenFamily.revoked_at.is_(None),
+            or_(Session.kind == SessionKind.APP, Client.refresh_extends_session),
+        )
+        .group_by(TokenFamily.session_id)
+    )
+    return {session_id: used_at for session_id, used_at in rows if session_id is not None}
+
+
+def tighten_hints(tx: Tx, *, settings: Settings) -> int:
+    """Pull the hints of live sessions forward to what today's policy says; returns how many moved.
+
+    A worker runs it when it starts: a policy made shorter must end old sessions visibly too, not only for the checks.
+    """
+    policy = SessionPolicy.of(settings)
+    app = aliased(Client)
+    microsecond = policy.app_idle.resolution
+    app_idle = (
+        select(func.coalesce(micros(app.app_idle_lifetime), policy.app_idle // microsecond))
+        .where(app.id == Session.client_id)
+        .scalar_subquery()
+    )
+    app_absolute = (
+        select(func.coalesce(micros(app.app_absolute_lifetime), policy.app_absolute // microsecond))
+        .where(app.id == Session.client_id)
+        .scalar_subquery()
+    )
+    is_app = Session.kind == SessionKind.APP
+    idle_end = micros(Session.last_active_at) + case(
+        (is_app, app_idle),
+        (Session.keep_signed_in, policy.keep_signed_in_idle // microsecond),
+        else_=policy.browser_idle // microsecond,
+    )
+    absolute_end = micros(Session.started_at) + case(
+        (is_app, app_absolute), else_=policy.browser_absolute // microsecond
+    )
+    earliest = case((idle_end < absolute_end, idle_end), else_=absolute_end)
+    moved = tx.execute(
+        update(Session)
+        .where(Session.ended_at.is_(None), micros(Session.sweep_at) > earliest)
+        .values(sweep_at=earliest)
+        .returning(Session.id)
+        .execution_options(synchronize_session=False)
+    )
+    return len(moved.all())

@@ -1,0 +1,88 @@
+"""Is this token good *now*? One statement over family, participation, session, user and client (design §2.1).
+
+Serves introspection (RFC 7662) and userinfo (OIDC Core §5.3). "Don't know" is never "yes": an error of the database is
+an error, not an answer (I17).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import and_, or_, select
+from sqlalchemy.orm import aliased
+
+from idp.db.engine import Tx
+from idp.db.models import Client, DeniedAccessToken, RefreshRotation, Session, SessionClient, TokenFamily, User
+from idp.kit.keyring import Keyring
+from idp.kit.opaque import secret_matches
+from idp.sessions import SessionPolicy, is_live
+from idp.settings import Settings
+from idp.tokens.jwts import AccessTokenClaims
+from idp.tokens.refresh_tokens import read_refresh_token
+from idp.tokens.turns import Generations, Turn, decide
+
+
+@dataclass(frozen=True)
+class LiveToken:
+    """A token that is good now, and whose it is. `user` is None for client credentials."""
+
+    family: TokenFamily
+    client: Client
+    user: User | None
+    sid: str | None
+
+
+def check_access_token(tx: Tx, *, claims: AccessTokenClaims, settings: Settings, now: datetime) -> LiveToken | None:
+    """The family behind verified claims, when everything it hangs on is live and the token itself is not denied."""
+    denied = select(DeniedAccessToken.jti).where(DeniedAccessToken.jti == claims.jti).exists()
+    live = _find_live(tx, claims.family_id, settings, now, ~denied)
+    return live if live is not None and live.client.id == claims.client_id else None
+
+
+def check_refresh_token(
+    tx: Tx, *, token: str, settings: Settings, keyring: Keyring, now: datetime
+) -> LiveToken | None:
+    """The family of a refresh token that would be honoured now. Looking does not change anything."""
+    presented = read_refresh_token(token, keyring)
+    if presented is None:
+        return None
+    live = _find_live(tx, presented.family_id, settings, now)
+    if live is None or not secret_matches(presented.secret, live.family.secret_hash):
+        return None
+    family, client = live.family, live.client
+    turn = decide(
+        Generations(family.generation, family.parent_generation, family.rotated_at),
+        presented.generation,
+        now=now,
+        leeway=client.refresh_leeway_lifetime or settings.refresh_leeway_lifetime,
+        lost_answer=client.lost_answer_lifetime or settings.lost_answer_lifetime,
+        rotates=client.refresh_rotation is RefreshRotation.ALWAYS,
+    )
+    return live if turn in {Turn.ROTATE, Turn.HOLD, Turn.SKIP} else None
+
+
+def _find_live(tx: Tx, family_id: str, settings: Settings, now: datetime, *conditions: object) -> LiveToken | None:
+    participation, session, user = aliased(SessionClient), aliased(Session), aliased(User)
+    row = tx.execute(
+        select(TokenFamily, Client, user, participation.sid)
+        .join(Client, Client.id == TokenFamily.client_id)
+        .outerjoin(participation, participation.id == TokenFamily.session_client_id)
+        .outerjoin(session, session.id == TokenFamily.session_id)
+        .outerjoin(user, user.id == TokenFamily.user_id)
+        .where(
+            TokenFamily.id == family_id,
+            TokenFamily.revoked_at.is_(None),
+            Client.disabled_at.is_(None),
+            Client.deleted_at.is_(None),
+            or_(
+                TokenFamily.user_id.is_(None),
+                and_(
+                    participation.ended_at.is_(None),
+                    is_live(now, SessionPolicy.of(settings), session=session, client=Client),
+                    user.disabled_at.is_(None),
+                    user.deleted_at.is_(None),
+                ),
+            ),
+            *conditions,  # type: ignore[arg-type]
+        )
+    ).one_or_none()
+    return None if row is None else LiveToken(*row)

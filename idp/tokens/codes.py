@@ -1,0 +1,259 @@
+"""Authorization codes: issued to a live session, redeemed at most once (RFC 6749 §4.1, RFC 7636, RFC 9700 §2.1.1).
+
+State may change between the two steps, so redemption checks everything again under the locks: user, epoch, session,
+client, redirect URI and PKCE. A second redemption by someone who could have made the first revokes what it gave.
+"""
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import select, update
+
+from idp import audit
+from idp.db.engine import Tx
+from idp.db.models import (
+    AuthorizationCode,
+    Client,
+    EndReason,
+    RefreshBinding,
+    Session,
+    SessionKind,
+    TokenFamily,
+    User,
+)
+from idp.kit.identifiers import new_identifier, shard_key_in
+from idp.kit.keyring import Keyring
+from idp.kit.opaque import Secret, base64url, hash_secret, make_handle, new_secret, secret_matches, split_handle
+from idp.sessions import Device, SessionPolicy, is_live, join, lock_user, start_app_session
+from idp.settings import Settings
+from idp.tokens.families import REFRESH_GRANT, start_user_family
+from idp.tokens.issued import OFFLINE_ACCESS, Issued, Refused, refuse_grant
+from idp.tokens.revoke import revoke_family
+
+_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}\Z")  # RFC 7636 §4.1
+AUTHORIZATION_CODE_GRANT = "authorization_code"
+
+
+@dataclass(frozen=True)
+class CodeRequest:
+    """What an authorization request, checked and approved, asks a code for."""
+
+    client_id: str
+    redirect_uri: str
+    redirect_uri_was_sent: bool
+    scope: tuple[str, ...]
+    resources: list[str]
+    claims_request: dict[str, Any]
+    nonce: str | None
+    code_challenge: str | None
+    device: Device = field(default_factory=Device)
+
+
+class CodeRefused(StrEnum):
+    """Why no code was issued although the request was good: the session or the person changed meanwhile."""
+
+    SESSION_OVER = "session_over"
+    OVERTAKEN = "overtaken"
+
+
+def issue_code(
+    tx: Tx, *, request: CodeRequest, session_id: str, expected_epoch: int, settings: Settings, now: datetime
+) -> Secret | CodeRefused:
+    """A code for a live browser session, good for a minute; at least 128 random bits (RFC 6749 §10.10).
+
+    `expected_epoch` is the person's epoch when the session was looked up for this request.
+    """
+    session = _lock_live_session(tx, session_id, settings, now)
+    if session is None:
+        return CodeRefused.SESSION_OVER
+    user = tx.get(User, session.user_id, populate_existing=True)
+    if user is None or user.epoch != expected_epoch:
+        return CodeRefused.OVERTAKEN
+    secret = new_secret()
+    code = AuthorizationCode(
+        id=new_identifier(shard_key_in(session.user_id), now),
+        secret_hash=hash_secret(secret.reveal()),
+        client_id=request.client_id,
+        user_id=session.user_id,
+        session_id=session.id,
+        user_epoch=user.epoch,
+        redirect_uri=request.redirect_uri,
+        redirect_uri_was_sent=request.redirect_uri_was_sent,
+        scope=request.scope,
+        resources=request.resources,
+        claims_request=request.claims_request,
+        nonce=request.nonce,
+        code_challenge=request.code_challenge,
+        device_name=request.device.device_name,
+        os_name=request.device.os_name,
+        agent_name=request.device.agent_name,
+        ip_address=request.device.ip_address,
+        auth_time=session.auth_time,
+        amr=session.amr,
+        acr=session.acr,
+        created_at=now,
+        expires_at=now + settings.authorization_code_lifetime,
+    )
+    tx.add(code)
+    tx.flush()
+    return Secret(make_handle(code.id, secret))
+
+
+def redeem_code(
+    tx: Tx,
+    *,
+    code: str,
+    client: Client,
+    redirect_uri: str | None,
+    code_verifier: str | None,
+    settings: Settings,
+    keyring: Keyring,
+    now: datetime,
+) -> Issued | Refused:
+    """Exchange a code for a family (RFC 6749 §4.1.3). The client is authenticated. The caller commits in every case.
+
+    A refusal leaves a mark when the code was used before: its family is revoked in the same transaction.
+    """
+    parts = split_handle(code)
+    if parts is None:
+        return refuse_grant("not one of our codes")
+    found = tx.get(AuthorizationCode, parts[0])
+    if found is None or not secret_matches(parts[1].reveal(), found.secret_hash):
+        return refuse_grant("unknown code")
+    if mismatch := _find_mismatch(found, client, redirect_uri, code_verifier):
+        return refuse_grant(mismatch)
+    # Locks from the top: the user (an app session may start), the session, then the code is read again.
+    user = lock_user(tx, found.user_id)
+    session = _lock_live_session(tx, found.session_id, settings, now)
+    tx.refresh(found)
+    if found.used_at is not None:
+        return _refuse_reuse(tx, found, settings, now)
+    if found.expires_at <= now:
+        return refuse_grant("expired code")
+    if user is None or user.disabled_at or user.deleted_at or user.epoch != found.user_epoch:
+        return refuse_grant("the person's account changed since")
+    if session is None:
+        return refuse_grant("the session ended since")
+    if AUTHORIZATION_CODE_GRANT not in client.grant_types:
+        return refuse_grant("the client may no longer use codes")
+    issued = _redeem(tx, found, client=client, user=user, parent=session, settings=settings, keyring=keyring, now=now)
+    claimed = tx.execute(
+        update(AuthorizationCode)
+        .where(AuthorizationCode.id == found.id, AuthorizationCode.used_at.is_(None))
+        .values(used_at=now, family_id=issued.family_id)
+        .returning(AuthorizationCode.id)
+    ).one_or_none()
+    if claimed is None:  # impossible under the session lock; if it happens, nothing of this may stand
+        raise AssertionError("a code was used twice under its session's lock")
+    return issued
+
+
+def _find_mismatch(
+    code: AuthorizationCode, client: Client, redirect_uri: str | None, code_verifier: str | None
+) -> str | None:
+    """Why this caller can't be the one the code was meant for. Changes nothing: someone else's try costs nobody."""
+    if code.client_id != client.id:
+        return "code of another client"
+    # RFC 6749 §4.1.3: identical to the one in the authorization request, required if it was sent there.
+    if redirect_uri != code.redirect_uri and (redirect_uri is not None or code.redirect_uri_was_sent):
+        return "redirect_uri differs"
+    if code.code_challenge is None:
+        # RFC 9700 §4.8.2: a verifier without a challenge is a downgrade attack.
+        return "code_verifier without code_challenge" if code_verifier is not None else None
+    if code_verifier is None or not _VERIFIER.match(code_verifier):
+        return "code_verifier missing or malformed"
+    challenge = base64url(hashlib.sha256(code_verifier.encode("ascii")).digest())  # RFC 7636 §4.6
+    return None if hmac.compare_digest(challenge, code.code_challenge) else "code_verifier does not match"
+
+
+def _redeem(
+    tx: Tx,
+    code: AuthorizationCode,
+    *,
+    client: Client,
+    user: User,
+    parent: Session,
+    settings: Settings,
+    keyring: Keyring,
+    now: datetime,
+) -> Issued:
+    session = parent
+    if makes_app_session(client, code.scope):
+        session = start_app_session(
+            tx,
+            parent=parent,
+            client=client,
+            auth_time=code.auth_time,
+            amr=code.amr,
+            acr=code.acr,
+            device=Device(code.device_name, code.os_name, code.agent_name, code.ip_address),
+            policy=SessionPolicy.of(settings),
+            now=now,
+        )
+        audit.record(
+            tx,
+            "app_signed_in",
+            now=now,
+            user_id=user.id,
+            client_id=client.id,
+            session_id=session.id,
+            actor="person",
+            ip_address=code.ip_address,
+            details={"approved_in": parent.id},
+        )
+    participation = join(tx, session_id=session.id, client_id=client.id, now=now)
+    return start_user_family(
+        tx,
+        code=code,
+        client=client,
+        user=user,
+        session=session,
+        participation=participation,
+        settings=settings,
+        keyring=keyring,
+        now=now,
+    )
+
+
+def makes_app_session(client: Client, scope: tuple[str, ...]) -> bool:
+    """Whether redeeming a code starts a session of the app's own instead of using the browser's (design §3)."""
+    may_refresh = REFRESH_GRANT in client.grant_types
+    return may_refresh and (OFFLINE_ACCESS in scope or client.refresh_binding is RefreshBinding.STANDALONE)
+
+
+def _refuse_reuse(tx: Tx, code: AuthorizationCode, settings: Settings, now: datetime) -> Refused:
+    # RFC 6749 §4.1.2, §10.5: revoke what the first redemption gave; one of the two was not the client.
+    family = tx.get(TokenFamily, code.family_id) if code.family_id else None
+    if family is not None:
+        revoke_family(tx, family=family, reason=EndReason.CODE_REUSED, actor="code", settings=settings, now=now)
+    audit.record(
+        tx,
+        "code_reused",
+        now=now,
+        user_id=code.user_id,
+        client_id=code.client_id,
+        session_id=code.session_id,
+        details={"family": code.family_id},
+    )
+    return refuse_grant("code used twice")
+
+
+def _lock_live_session(tx: Tx, session_id: str, settings: Settings, now: datetime) -> Session | None:
+    return tx.scalars(
+        select(Session)
+        .where(
+            Session.id == session_id,
+            Session.kind == SessionKind.BROWSER,
+            is_live(now, SessionPolicy.of(settings)),
+            select(User.id)
+            .where(User.id == Session.user_id, User.disabled_at.is_(None), User.deleted_at.is_(None))
+            .exists(),
+        )
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    ).one_or_none()

@@ -1,0 +1,108 @@
+"""Starting token families: one row for everything issued from one redemption."""
+
+import secrets
+from datetime import datetime
+
+from idp.db.engine import Tx
+from idp.db.models import AuthorizationCode, Client, GrantType, Session, SessionClient, TokenFamily, User
+from idp.kit.identifiers import new_identifier, shard_key_in, shard_key_of
+from idp.kit.keyring import Keyring
+from idp.kit.opaque import Secret, hash_secret
+from idp.settings import Settings
+from idp.tokens.issued import (
+    CLIENT_SUBJECT_PREFIX,
+    Issued,
+    access_expiry,
+    access_lifetime,
+    audience_of,
+    issued_from_family,
+)
+from idp.tokens.refresh_tokens import SECRET_BYTES, RefreshToken, write_refresh_token
+from idp.users import subject_for
+
+REFRESH_GRANT = "refresh_token"
+
+
+def start_user_family(
+    tx: Tx,
+    *,
+    code: AuthorizationCode,
+    client: Client,
+    user: User,
+    session: Session,
+    participation: SessionClient,
+    settings: Settings,
+    keyring: Keyring,
+    now: datetime,
+) -> Issued:
+    """Start the family of a redeemed code in a locked, live session, with a refresh token if the client may refresh."""
+    has_refresh = REFRESH_GRANT in client.grant_types
+    secret = secrets.token_bytes(SECRET_BYTES)
+    family = TokenFamily(
+        id=new_identifier(shard_key_in(user.id), now),
+        client_id=client.id,
+        user_id=user.id,
+        session_id=session.id,
+        session_client_id=participation.id,
+        grant_type=GrantType.AUTHORIZATION_CODE,
+        secret_hash=hash_secret(secret) if has_refresh else None,
+        generation=1,
+        last_used_at=now,
+        access_expires_at=access_expiry(now, access_lifetime(client, settings)),
+        scope=code.scope,
+        resources=audience_of(client, code.resources, settings),
+        claims_request=code.claims_request,
+        auth_time=code.auth_time,
+        amr=code.amr,
+        acr=code.acr,
+        sender_constraint_key=code.sender_constraint_key,
+        started_at=now,
+    )
+    tx.add(family)
+    tx.flush()
+    refresh_token: Secret | None = None
+    if has_refresh:
+        refresh_token = write_refresh_token(RefreshToken(family.id, 1, secret), keyring)
+    return issued_from_family(
+        family,
+        client=client,
+        user=user,
+        sub=subject_for(user, client),
+        sid=participation.sid,
+        nonce=code.nonce,
+        refresh_token=refresh_token,
+        now=now,
+        outcome="redeemed",
+    )
+
+
+def issue_client_credentials(
+    tx: Tx, *, client: Client, scope: tuple[str, ...], resources: list[str], settings: Settings, now: datetime
+) -> Issued:
+    """A family without user and without refresh token (RFC 6749 §4.4.3). The client was authenticated in this `tx`."""
+    family = TokenFamily(
+        id=new_identifier(shard_key_of(client.id), now),
+        client_id=client.id,
+        grant_type=GrantType.CLIENT_CREDENTIALS,
+        generation=1,
+        last_used_at=now,
+        access_expires_at=access_expiry(now, access_lifetime(client, settings)),
+        scope=scope,
+        resources=audience_of(client, resources, settings),
+        claims_request={},
+        amr=[],
+        started_at=now,
+    )
+    tx.add(family)
+    tx.flush()
+    return issued_from_family(
+        family,
+        client=client,
+        user=None,
+        sub=CLIENT_SUBJECT_PREFIX + client.id,
+        sid=None,
+        nonce=None,
+        refresh_token=None,
+        now=now,
+        outcome="client_credentials",
+    )

@@ -1,0 +1,163 @@
+"""JWTs out and in: access tokens (RFC 9068), ID tokens (OIDC Core §2), and hints.
+
+Every token has a type, and the reader of one refuses all others: an ID token is no access token, an access token no
+hint. Algorithms come from our own key, never from the header; sizes are bounded before anything is parsed.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+from jwt.exceptions import PyJWTError
+
+from idp.keys.store import KeyStore, Signer
+from idp.kit.opaque import base64url
+from idp.tokens.issued import Issued
+
+ACCESS_TOKEN_TYPE = "at+jwt"
+ID_TOKEN_TYPE = "JWT"
+MAXIMUM_LENGTH = 8192  # longer than any we make; a bound before parsing (lessons: "thousands of dots")
+FAMILY_CLAIM = "family"
+
+
+@dataclass(frozen=True)
+class AccessTokenClaims:
+    """What one of our access tokens says, its signature, type, issuer and times verified."""
+
+    jti: str
+    family_id: str
+    sub: str
+    client_id: str
+    audience: tuple[str, ...]
+    scope: tuple[str, ...]
+    issued_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class IdTokenHint:
+    """What one of our ID tokens says, possibly long after it expired."""
+
+    sub: str
+    audience: str
+    sid: str | None
+
+
+def sign_access_token(issued: Issued, *, signer: Signer, issuer: str) -> str:
+    """A JWT access token. `exp` is exactly what the family row recorded. RFC 9068 §2.2."""
+    claims: dict[str, Any] = {
+        "iss": issuer,
+        "sub": issued.sub,
+        "aud": issued.resources[0] if len(issued.resources) == 1 else issued.resources,
+        "client_id": issued.client_id,
+        "iat": int(issued.issued_at.timestamp()),
+        "exp": int(issued.access_expires_at.timestamp()),
+        "jti": issued.jti,
+        "scope": " ".join(issued.scope),
+        FAMILY_CLAIM: issued.family_id,
+    }
+    if issued.auth_time is not None:
+        claims["auth_time"] = int(issued.auth_time.timestamp())  # RFC 9068 §2.2.1
+    return _sign(claims, signer, ACCESS_TOKEN_TYPE)
+
+
+def sign_id_token(
+    issued: Issued, *, signer: Signer, issuer: str, now: datetime, lifetime: timedelta, access_token: str
+) -> str:
+    """An ID token (OIDC Core §2, §3.1.3.6). Small on purpose: what people are called belongs in userinfo."""
+    assert issued.auth_time is not None, "an ID token is about a person who signed in"
+    issued_at = int(now.timestamp())
+    claims: dict[str, Any] = {
+        "iss": issuer,
+        "sub": issued.sub,
+        "aud": issued.client_id,
+        "iat": issued_at,
+        "exp": issued_at + int(lifetime.total_seconds()),
+        "auth_time": int(issued.auth_time.timestamp()),
+        "sid": issued.sid,  # Back-Channel Logout §2.1
+        "at_hash": _half_hash(access_token),
+        "amr": issued.amr,
+    }
+    if issued.acr is not None:
+        claims["acr"] = issued.acr
+    if issued.nonce is not None:
+        claims["nonce"] = issued.nonce
+    return _sign(claims, signer, ID_TOKEN_TYPE)
+
+
+def read_access_token(text: str, *, keys: KeyStore, issuer: str, now: datetime) -> AccessTokenClaims | None:
+    """The claims of an access token of ours that has not expired; None for anything else. Says nothing about ends."""
+    claims = _verify(text, token_type=ACCESS_TOKEN_TYPE, keys=keys, issuer=issuer, now=now, for_hint=False)
+    if claims is None:
+        return None
+    audience = claims.get("aud")
+    audiences = (audience,) if isinstance(audience, str) else tuple(audience or ())
+    try:
+        expires_at = datetime.fromtimestamp(claims["exp"], UTC)
+        if expires_at <= now:
+            return None
+        return AccessTokenClaims(
+            jti=claims["jti"],
+            family_id=claims[FAMILY_CLAIM],
+            sub=claims["sub"],
+            client_id=claims["client_id"],
+            audience=audiences,
+            scope=tuple(claims["scope"].split()),
+            issued_at=datetime.fromtimestamp(claims["iat"], UTC),
+            expires_at=expires_at,
+        )
+    except KeyError:
+        return None
+
+
+def read_id_token_hint(text: str, *, keys: KeyStore, issuer: str, now: datetime) -> IdTokenHint | None:
+    """An ID token of ours, expired or not (RP-Initiated Logout §2); all else about it is verified."""
+    claims = _verify(text, token_type=ID_TOKEN_TYPE, keys=keys, issuer=issuer, now=now, for_hint=True)
+    if claims is None or not isinstance(claims.get("aud"), str) or not isinstance(claims.get("sub"), str):
+        return None
+    sid = claims.get("sid")
+    return IdTokenHint(sub=claims["sub"], audience=claims["aud"], sid=sid if isinstance(sid, str) else None)
+
+
+def _sign(claims: dict[str, Any], signer: Signer, token_type: str) -> str:
+    return jwt.encode(claims, signer.key, algorithm=signer.algorithm, headers={"kid": signer.kid, "typ": token_type})
+
+
+def _half_hash(access_token: str) -> str:
+    # OIDC Core §3.1.3.6: the left half of the hash named by the algorithm; all of ours are SHA-256.
+    return base64url(hashlib.sha256(access_token.encode("ascii")).digest()[:16])
+
+
+def _verify(
+    text: str, *, token_type: str, keys: KeyStore, issuer: str, now: datetime, for_hint: bool
+) -> dict[str, Any] | None:
+    if len(text) > MAXIMUM_LENGTH or text.count(".") != 2 or not text.isascii():
+        return None
+    try:
+        header = jwt.get_unverified_header(text)
+        kid = header.get("kid")
+        # RFC 8725 §3.11: explicit typing. `crit`, `jku`, `jwk` and friends are not ours.
+        if header.get("typ") != token_type or not isinstance(kid, str) or not set(header) <= {"alg", "kid", "typ"}:
+            return None
+        key = keys.verification_key(kid, now, for_hints=for_hint)
+        if key is None:
+            return None
+        # Times are compared by the caller against its own `now`; PyJWT would ask the wall clock.
+        claims: dict[str, Any] = jwt.decode(
+            text,
+            key.key,
+            algorithms=[key.algorithm],
+            issuer=issuer,
+            options={
+                "verify_exp": False,
+                "verify_nbf": False,
+                "verify_iat": False,
+                "verify_aud": False,
+                "require": ["iss", "sub", "aud", "exp", "iat"],
+            },
+        )
+    except (PyJWTError, ValueError):
+        return None
+    return claims

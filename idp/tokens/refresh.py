@@ -1,0 +1,342 @@
+"""Refreshing: one small UPDATE when all is well, and a second transaction under the session's lock when it is not.
+
+*Rotate* and *hold* (`idp.tokens.turns`) are one autocommitted statement that re-checks family, participation,
+session, user and client, and records the expiry of the access token it hands out. When it finds nothing, that
+transaction is over; *skip*, *reuse* and *ahead* lock the session first, in a new one (in one transaction the two lock
+orders deadlock). This is the one exception to "one transaction per entry" (design §5, §9; docs/adr/0003).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, and_, case, func, literal, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from idp import audit
+from idp.db.engine import Database, DatabaseBusy, Tx
+from idp.db.models import Client, EndReason, RefreshRotation, Session, SessionClient, SessionKind, TokenFamily, User
+from idp.db.types import from_microseconds, has_word, micros, to_microseconds
+from idp.kit.keyring import Keyring
+from idp.kit.opaque import new_secret, secret_matches
+from idp.sessions import REFRESH_TOUCH_INTERVAL, Actor, SessionPolicy, end_participation, is_live, touch
+from idp.settings import Settings
+from idp.tokens.families import REFRESH_GRANT
+from idp.tokens.issued import OFFLINE_ACCESS, Issued, Refused, refuse_grant
+from idp.tokens.refresh_tokens import MAXIMUM_GENERATION, RefreshToken, read_refresh_token, write_refresh_token
+from idp.tokens.turns import Generations, Turn, decide
+
+log = structlog.get_logger(__name__)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class _Presented:
+    """One presentation of one token, against one moment."""
+
+    token: RefreshToken
+    client_id: str
+    scope: tuple[str, ...] | None
+    now: datetime
+
+
+def refresh(
+    database: Database,
+    *,
+    token: str,
+    client_id: str,
+    scope: tuple[str, ...] | None,
+    settings: Settings,
+    keyring: Keyring,
+    now: datetime,
+) -> Issued | Refused:
+    """Exchange a refresh token (RFC 6749 §6). The client named `client_id` is authenticated, or public.
+
+    `scope` narrows the access token of this answer only. Everything is re-checked as of `now`; the absolute end and
+    `auth_time` never move. A return of `Issued` means that the state behind it is committed.
+    """
+    genuine = read_refresh_token(token, keyring)
+    if genuine is None:
+        return refuse_grant("not one of our refresh tokens")
+    presented = _Presented(genuine, client_id, scope, now)
+    for _ in range(2):
+        with database.autocommit() as connection:
+            row = _rotate_or_hold(connection, presented, settings, is_sqlite=database.is_sqlite)
+        if row is not None:
+            issued = _issue(row, presented, keyring)
+            _touch_session(database, row, now)
+            return issued
+        with database.transaction() as tx:
+            outcome = _settle_under_lock(tx, presented, settings, keyring)
+        if outcome is not None:
+            return outcome
+        # Another presentation changed the family between our two transactions: it is rotate or hold after all.
+    return refuse_grant("the family kept changing")
+
+
+_FAMILY = (
+    TokenFamily.id,
+    TokenFamily.session_id,
+    TokenFamily.generation,
+    TokenFamily.rotated_at,
+    TokenFamily.scope.label("family_scope"),
+    TokenFamily.resources,
+    TokenFamily.claims_request,
+    TokenFamily.auth_time,
+    TokenFamily.amr,
+    TokenFamily.acr,
+)
+_REST = (
+    SessionClient.sid,
+    Session.kind,
+    Session.last_active_at,
+    User.id.label("user_id"),
+    User.sub,
+    Client.scopes.label("client_scopes"),
+    Client.access_token_lifetime,
+    Client.id_token_signed_response_alg,
+    Client.refresh_extends_session,
+)
+
+
+def _rotate_or_hold(connection: Connection, presented: _Presented, settings: Settings, *, is_sqlite: bool) -> Any:
+    """The one statement. Returns the joined row after the update, or None when it is neither rotate nor hold."""
+    token, now = presented.token, presented.now
+    moment = to_microseconds(now)
+    leeway = _coalesce(Client.refresh_leeway_lifetime, settings.refresh_leeway_lifetime)
+    # A `rotated_at` in the future (a clock stepped back) counts as just now: elapsed time is never negative.
+    is_recent = and_(TokenFamily.rotated_at.is_not(None), micros(TokenFamily.rotated_at) >= moment - leeway)
+    is_rotation = and_(
+        TokenFamily.generation == token.generation,
+        Client.refresh_rotation == RefreshRotation.ALWAYS,
+        # Not `NOT is_recent`: with a NULL inside it would never fire.
+        or_(TokenFamily.rotated_at.is_(None), micros(TokenFamily.rotated_at) < moment - leeway),
+    )
+    expiry = _expiry(now, settings)
+    statement = (
+        update(TokenFamily)
+        .where(
+            TokenFamily.id == token.family_id,
+            TokenFamily.secret_hash == token.secret_hash,
+            TokenFamily.client_id == presented.client_id,
+            TokenFamily.revoked_at.is_(None),
+            TokenFamily.sender_constraint_key.is_(None),  # a bearer presentation of a bound token is no proof
+            or_(
+                TokenFamily.generation == token.generation,
+                and_(TokenFamily.parent_generation == token.generation, is_recent),
+            ),
+            *_everything_is_live(now, settings),
+            *(has_word(TokenFamily.scope, word) for word in presented.scope or ()),
+        )
+        .values(
+            generation=case((is_rotation, TokenFamily.generation + 1), else_=TokenFamily.generation),
+            parent_generation=case((is_rotation, TokenFamily.generation), else_=TokenFamily.parent_generation),
+            rotated_at=case((is_rotation, moment), else_=micros(TokenFamily.rotated_at)),
+            access_expires_at=_later(TokenFamily.access_expires_at, expiry),
+            last_used_at=_later(TokenFamily.last_used_at, literal(moment)),
+        )
+    )
+    if not is_sqlite:
+        return connection.execute(statement.returning(*_FAMILY, *_REST, expiry.label("exp"))).one_or_none()
+    # SQLite returns only the target's columns; one SELECT in the same transaction fetches the rest.
+    changed = connection.execute(statement.returning(TokenFamily.id)).one_or_none()
+    if changed is None:
+        return None
+    return connection.execute(_whole_row(token.family_id, now, settings)).one()
+
+
+def _whole_row(family_id: str, now: datetime, settings: Settings) -> Any:
+    return select(*_FAMILY, *_REST, _expiry(now, settings).label("exp")).where(
+        TokenFamily.id == family_id, *_joined()
+    )
+
+
+def _joined() -> tuple[Any, ...]:
+    return (
+        SessionClient.id == TokenFamily.session_client_id,
+        Session.id == TokenFamily.session_id,
+        User.id == TokenFamily.user_id,
+        Client.id == TokenFamily.client_id,
+    )
+
+
+def _everything_is_live(now: datetime, settings: Settings) -> tuple[Any, ...]:
+    """Joins to, and rights of, participation, session, user and client: as of today (lessons 13, 14)."""
+    return (
+        *_joined(),
+        SessionClient.ended_at.is_(None),
+        is_live(now, SessionPolicy.of(settings), client=Client),
+        User.disabled_at.is_(None),
+        User.deleted_at.is_(None),
+        Client.disabled_at.is_(None),
+        Client.deleted_at.is_(None),
+        has_word(Client.grant_types, REFRESH_GRANT),
+        # A client that lost offline access loses the tokens that it gave.
+        or_(~has_word(TokenFamily.scope, OFFLINE_ACCESS), has_word(Client.scopes, OFFLINE_ACCESS)),
+    )
+
+
+def _coalesce(column: Any, default: timedelta) -> Any:
+    return func.coalesce(micros(column), default // _MICROSECOND)
+
+
+def _later(column: Any, candidate: Any) -> Any:
+    return case((micros(column) < candidate, candidate), else_=micros(column))
+
+
+def _expiry(now: datetime, settings: Settings) -> Any:
+    """SQL: the `exp` of the access token of this answer, in whole seconds; what the row records is what the JWT says."""
+    second = to_microseconds(now.replace(microsecond=0))
+    return second + _coalesce(Client.access_token_lifetime, settings.access_token_lifetime)
+
+
+def _issue(row: Any, presented: _Presented, keyring: Keyring, outcome: str | None = None) -> Issued:
+    granted = presented.scope if presented.scope is not None else row.family_scope
+    if outcome is None:
+        outcome = "rotated" if row.rotated_at == presented.now and row.generation > 1 else "held"
+    return Issued(
+        family_id=row.id,
+        jti=new_secret(128).reveal(),
+        client_id=presented.client_id,
+        sub=row.sub,
+        user_id=row.user_id,
+        session_id=row.session_id,
+        sid=row.sid,
+        # Rights never grow (I10), and what the client lost since is gone.
+        scope=tuple(word for word in granted if word in row.client_scopes),
+        resources=list(row.resources),
+        auth_time=row.auth_time,
+        amr=list(row.amr),
+        acr=row.acr,
+        nonce=None,  # OIDC Core §12.2: a refreshed ID token needs none
+        claims_request=row.claims_request,
+        issued_at=presented.now,
+        access_expires_at=from_microseconds(row.exp),
+        refresh_token=write_refresh_token(presented.token.of_generation(row.generation), keyring),
+        id_token_alg=row.id_token_signed_response_alg,
+        outcome=outcome,
+    )
+
+
+def _touch_session(database: Database, row: Any, now: datetime) -> None:
+    """Count the refresh as activity, at most hourly, after the rotation and never in its transaction (design §5)."""
+    counts = row.kind is SessionKind.APP or row.refresh_extends_session
+    if not counts or now - row.last_active_at < REFRESH_TOUCH_INTERVAL:
+        return
+    try:
+        with database.transaction() as tx:
+            touch(tx, session_id=row.session_id, now=now)
+    except (SQLAlchemyError, DatabaseBusy):
+        # The tokens are committed and the family knows when it was used: the answer must not be lost for this.
+        log.warning("session_not_touched", session_id=row.session_id)
+
+
+def _settle_under_lock(
+    tx: Tx, presented: _Presented, settings: Settings, keyring: Keyring
+) -> Issued | Refused | None:
+    """What to do when the one statement found nothing. None: try it again. The caller commits in every case."""
+    token, now = presented.token, presented.now
+    seen = tx.get(TokenFamily, token.family_id)
+    if seen is None or not secret_matches(token.secret, seen.secret_hash):
+        return refuse_grant("unknown family")
+    if seen.client_id != presented.client_id:
+        # The family is left as it was: its owner did nothing wrong (I9).
+        _audit(tx, "refresh_wrong_client", seen, now, presented_by=presented.client_id)
+        return refuse_grant("token of another client")
+    # Session before family: the order of every end.
+    tx.execute(select(Session.id).where(Session.id == seen.session_id).with_for_update(key_share=True))
+    row = tx.execute(
+        select(TokenFamily, Client)
+        .where(
+            TokenFamily.id == token.family_id,
+            TokenFamily.revoked_at.is_(None),
+            TokenFamily.sender_constraint_key.is_(None),
+            *_everything_is_live(now, settings),
+        )
+        .with_for_update(key_share=True, of=TokenFamily)
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+    if row is None:
+        return refuse_grant("family, session, person or client is no longer live")
+    family, client = row
+    if presented.scope is not None and not set(presented.scope) <= set(family.scope):
+        return Refused("invalid_scope", "The scope is wider than what was granted.", "scope wider than the grant")
+    turn = decide(
+        Generations(family.generation, family.parent_generation, family.rotated_at),
+        token.generation,
+        now=now,
+        leeway=_or(client.refresh_leeway_lifetime, settings.refresh_leeway_lifetime),
+        lost_answer=_or(client.lost_answer_lifetime, settings.lost_answer_lifetime),
+        rotates=client.refresh_rotation is RefreshRotation.ALWAYS,
+    )
+    match turn:
+        case Turn.ROTATE | Turn.HOLD:
+            return None
+        case Turn.SKIP:
+            return _skip(tx, family, presented, settings, keyring)
+        case Turn.REUSE:
+            return _refuse_and_end(tx, family, presented, EndReason.REFRESH_TOKEN_REUSE, settings)
+        case Turn.AHEAD:
+            return _refuse_and_end(tx, family, presented, EndReason.REFRESH_TOKEN_AHEAD, settings)
+
+
+def _or(value: timedelta | None, default: timedelta) -> timedelta:
+    return default if value is None else value
+
+
+def _skip(tx: Tx, family: TokenFamily, presented: _Presented, settings: Settings, keyring: Keyring) -> Issued:
+    """The parent again, long after: its successor never arrived. That one is from now on reuse."""
+    now = presented.now
+    tx.execute(
+        update(TokenFamily)
+        .where(
+            TokenFamily.id == family.id,
+            TokenFamily.generation < MAXIMUM_GENERATION,
+            Client.id == TokenFamily.client_id,
+        )
+        .values(
+            generation=TokenFamily.generation + 1,
+            rotated_at=now,
+            access_expires_at=_later(TokenFamily.access_expires_at, _expiry(now, settings)),
+            last_used_at=_later(TokenFamily.last_used_at, literal(to_microseconds(now))),
+        )
+        .execution_options(synchronize_session=False)
+    )
+    _audit(tx, "refresh_skipped", family, now, presented=presented.token.generation, was_live=family.generation)
+    row = tx.execute(_whole_row(family.id, now, settings)).one()
+    return _issue(row, presented, keyring, outcome="skipped")
+
+
+def _refuse_and_end(
+    tx: Tx, family: TokenFamily, presented: _Presented, reason: EndReason, settings: Settings
+) -> Refused:
+    """Reuse: two hold what one should. Ahead: the database was restored, or the server secret leaked. End it."""
+    assert family.user_id is not None and family.session_id is not None
+    end_participation(
+        tx,
+        user_id=family.user_id,
+        session_id=family.session_id,
+        client_id=family.client_id,
+        reason=reason,
+        actor=Actor(name="refresh token", client_id=family.client_id),
+        settings=settings,
+        now=presented.now,
+    )
+    kind = "refresh_reused" if reason is EndReason.REFRESH_TOKEN_REUSE else "refresh_ahead"
+    _audit(tx, kind, family, presented.now, presented=presented.token.generation, live=family.generation)
+    log.warning(kind, family_id=family.id, client_id=family.client_id, session_id=family.session_id)
+    return refuse_grant(reason.value)
+
+
+def _audit(tx: Tx, kind: str, family: TokenFamily, now: datetime, **details: Any) -> None:
+    audit.record(
+        tx,
+        kind,
+        now=now,
+        user_id=family.user_id,
+        client_id=family.client_id,
+        session_id=family.session_id,
+        actor="client",
+        details={"family": family.id, **details},
+    )
