@@ -5,34 +5,35 @@
 const body = document.body;
 
 // ── times: "2 hours ago" stays true; absolute times in the reader's own zone ──
-const dayFormat = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
-const clockFormat = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const fullFormat = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const two = (number) => String(number).padStart(2, "0");
+const day = (moment) => `${moment.getDate()} ${months[moment.getMonth()]} ${moment.getFullYear()}`;
+const clock = (moment) => [moment.getHours(), moment.getMinutes(), moment.getSeconds()].map(two).join(":");
+const full = (moment) => `${day(moment)}, ${clock(moment)}`;
 
 function ago(moment) {
   const seconds = Math.max(0, Math.round((Date.now() - moment.getTime()) / 1000));
+  if (seconds < 60) return "just now";
   for (const [unit, size, limit] of [["minute", 60, 3600], ["hour", 3600, 86400], ["day", 86400, 30 * 86400]]) {
-    if (seconds < size && unit === "minute") return "just now";
     if (seconds < limit) {
       const count = Math.floor(seconds / size);
       return `${count} ${unit}${count === 1 ? "" : "s"} ago`;
     }
   }
-  return `on ${dayFormat.format(moment)}`;
+  return `on ${day(moment)}`;
 }
 
 function showTimes(root = document) {
   for (const element of root.querySelectorAll("time[data-time]")) {
     const moment = new Date(element.dateTime);
     if (Number.isNaN(moment.getTime())) continue;
-    const kind = element.dataset.time;
-    const words = kind === "ago" ? ago(moment) : { day: dayFormat, clock: clockFormat, full: fullFormat }[kind]?.format(moment);
+    const words = { ago, day, clock, full }[element.dataset.time]?.(moment);
     if (words && element.textContent !== words) element.textContent = words;
-    if (element.title) element.title = fullFormat.format(moment);
+    if (element.title) element.title = full(moment);
   }
 }
 showTimes();
-setInterval(showTimes, 30_000);
+setInterval(() => showTimes(), 30_000);
 
 // ── a page of a signed-in person must not outlive the session: not from the back/forward cache, not in other tabs ──
 if ("signedIn" in body.dataset) {

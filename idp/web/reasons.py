@@ -1,0 +1,51 @@
+"""Why a session ended, in plain words: for the history, for the sign-in page and for receipts (lesson 22)."""
+
+from idp.db.models import EndReason
+
+_HISTORY: dict[str, str] = {
+    EndReason.SIGNED_OUT: "You signed out",
+    EndReason.SIGNED_OUT_BY_APPLICATION: "You signed out from an application",
+    EndReason.ENDED_BY_PERSON: "You signed it out on this page",
+    EndReason.SIGNED_OUT_EVERYWHERE_ELSE: "You signed out everywhere else",
+    EndReason.SIGNED_OUT_EVERYWHERE: "You signed out everywhere",
+    EndReason.OTHER_PERSON_SIGNED_IN: "Another person signed in in the same browser",
+    EndReason.ENDED_BY_ADMINISTRATOR: "An administrator signed it out",
+    EndReason.IDLE: "It was not used for a long time",
+    EndReason.EXPIRED: "It had reached its longest lifetime",
+    EndReason.PASSWORD_CHANGED: "Your password was changed",
+    EndReason.USER_DISABLED: "Your account was closed for a time",
+    EndReason.USER_DELETED: "Your account was deleted",
+    EndReason.REFRESH_TOKEN_REUSE: "Its access was used from two places, as if it had been copied",
+    EndReason.REFRESH_TOKEN_AHEAD: "Its access did not fit our records",
+    EndReason.TOKEN_REVOKED: "The app signed itself out",
+    EndReason.CONSENT_WITHDRAWN: "You withdrew the application’s access",
+    EndReason.CLIENT_DISABLED: "The application was switched off",
+    EndReason.CLIENT_DELETED: "The application was removed",
+    EndReason.CODE_REUSED: "A sign-in was used twice, as if it had been copied",
+    EndReason.RESTORED: "Our records were restored from a backup",
+}
+
+# What the next sign-in page in the same browser says; nothing where the person has just done it themselves, here.
+_AT_SIGN_IN: dict[str, str] = {
+    EndReason.ENDED_BY_PERSON: "You were signed out because this browser was signed out from another device.",
+    EndReason.SIGNED_OUT_EVERYWHERE_ELSE: (
+        "You were signed out because “Sign out everywhere else” was used on another device."
+    ),
+    EndReason.SIGNED_OUT_EVERYWHERE: "You were signed out because “Sign out everywhere” was used.",
+    EndReason.ENDED_BY_ADMINISTRATOR: "You were signed out because an administrator ended your session.",
+    EndReason.IDLE: "You were signed out because this browser was not used for a long time.",
+    EndReason.EXPIRED: "You were signed out because a sign-in lasts only so long. Please sign in again.",
+    EndReason.PASSWORD_CHANGED: "You were signed out because your password was changed.",
+    EndReason.USER_DISABLED: "You were signed out because your account was closed for a time.",
+    EndReason.RESTORED: "You were signed out because our records were restored from a backup.",
+}
+
+
+def reason_in_history(reason: str) -> str:
+    """A sentence without a full stop, for a list. Reasons are an open set: an unknown one is not invented."""
+    return _HISTORY.get(reason, "It was ended")
+
+
+def reason_at_sign_in(reason: str | None) -> str | None:
+    """A whole sentence for the sign-in page, or None when nothing needs to be said."""
+    return _AT_SIGN_IN.get(reason) if reason else None

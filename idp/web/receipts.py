@@ -1,0 +1,80 @@
+"""Receipts in plain words (design §7): what ended, each application with its state, when the last access dies.
+
+"Told" means that the application answered; that it also signed the person out cannot be proved and is never claimed.
+"""
+
+from collections import Counter
+from datetime import datetime, timedelta
+
+from idp.db.models import DeliveryState, EndReason
+from idp.sessions import Receipt, ReceiptApplication
+from idp.settings import Settings
+from idp.web.times import clock
+from idp.web.views import NoticeLine, ReceiptView
+
+_TITLES: dict[str, str] = {
+    EndReason.SIGNED_OUT_EVERYWHERE: "You are signed out everywhere",
+    EndReason.SIGNED_OUT_EVERYWHERE_ELSE: "You are signed out everywhere else",
+}
+# After these the person's apps and tools are gone too, or never were meant.
+_APPS_STAY_AFTER: set[str] = {EndReason.SIGNED_OUT, EndReason.SIGNED_OUT_BY_APPLICATION}
+
+
+def receipt_view(receipt: Receipt, *, now: datetime, settings: Settings) -> ReceiptView:
+    """What a page shows of a receipt. Application names only where the receipt has them."""
+    lines = [_line(application, settings) for application in receipt.applications]
+    is_named = all(application.name for application in receipt.applications)
+    return ReceiptView(
+        title=_TITLES.get(receipt.reason, "You are signed out"),
+        what=_what_ended(receipt),
+        applications=tuple(lines) if is_named else (),
+        counts=() if is_named else _counted(receipt.applications, settings),
+        last_access_at=receipt.access_expires_at,
+        is_over=receipt.access_expires_at is not None and receipt.access_expires_at <= now,
+        pending=receipt.pending > 0,
+        apps_stay=receipt.reason in _APPS_STAY_AFTER and receipt.browsers > 0,
+    )
+
+
+def _what_ended(receipt: Receipt) -> str:
+    when = f"at {clock(receipt.occurred_at)}"
+    if receipt.browsers + receipt.apps == 0:
+        return f"An application’s access ended {when}."
+    if receipt.browsers == 1 and receipt.apps == 0:
+        return f"Your session in one browser ended {when}, for every application opened with it."
+    if receipt.browsers == 0 and receipt.apps == 1:
+        return f"One app or tool was signed out {when}."
+    browsers = f"{receipt.browsers:,} browser{'' if receipt.browsers == 1 else 's'}"
+    apps = "1 app or tool" if receipt.apps == 1 else f"{receipt.apps:,} apps and tools"
+    parts = [words for count, words in ((receipt.browsers, browsers), (receipt.apps, apps)) if count]
+    return f"{' and '.join(parts)} were signed out {when}."
+
+
+def _line(application: ReceiptApplication, settings: Settings) -> NoticeLine:
+    name = application.name or ""
+    match application.state:
+        case DeliveryState.TOLD:
+            return NoticeLine("Told at", "good", "check", name=name, at=application.settled_at)
+        case DeliveryState.PENDING:
+            return NoticeLine("Trying again" if application.is_retrying else "Being told", "wait", "clock", name=name)
+        case DeliveryState.CANNOT_BE_TOLD:
+            words = f"Cannot be told, will notice within {_minutes(settings.access_token_lifetime)}"
+            return NoticeLine(words, "plain", "minus", name=name)
+        case DeliveryState.REFUSED | DeliveryState.GAVE_UP:
+            return NoticeLine("Failed: it could not be told", "bad", "cross", name=name)
+
+
+def _counted(applications: tuple[ReceiptApplication, ...], settings: Settings) -> tuple[NoticeLine, ...]:
+    """One line per state, without names."""
+    samples = [(_line(application, settings), application.state) for application in applications]
+    order = list(dict.fromkeys((line.words, line.tone, line.symbol) for line, _ in samples))
+    counts = Counter((line.words, line.tone, line.symbol) for line, _ in samples)
+    return tuple(
+        NoticeLine(words.removesuffix(" at"), tone, symbol, count=counts[words, tone, symbol])
+        for words, tone, symbol in order
+    )
+
+
+def _minutes(length: timedelta) -> str:
+    minutes = max(1, -(-int(length.total_seconds()) // 60))
+    return f"{minutes} minute{'' if minutes == 1 else 's'}"

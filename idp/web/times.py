@@ -1,0 +1,48 @@
+"""Moments in the words of the pages: "2 hours ago", "21 Nov 2026", "14:03:20".
+
+The server does not know a person's time zone, so absolute times say UTC where it matters; `static/site.js` turns them
+into local time where it can. Months are written out here, not by `strftime`, whose words follow the server's locale.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_STEPS = ((timedelta(days=1), "day"), (timedelta(hours=1), "hour"), (timedelta(minutes=1), "minute"))
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """How long `moment` lies before `now`, in one unit; a date when it is over 30 days, "just now" for the future."""
+    passed = now - moment
+    if passed >= timedelta(days=30):
+        return f"on {day(moment)}"
+    for length, unit in _STEPS:
+        count = passed // length
+        if count >= 1:
+            return f"{count} {unit}{'' if count == 1 else 's'} ago"
+    return "just now"
+
+
+def day(moment: datetime) -> str:
+    """The date: "21 Nov 2026"."""
+    utc = moment.astimezone(UTC)
+    return f"{utc.day} {_MONTHS[utc.month - 1]} {utc.year}"
+
+
+def clock(moment: datetime) -> str:
+    """The time of day to the second, with its zone: "14:03:20 UTC"."""
+    return f"{moment.astimezone(UTC):%H:%M:%S} UTC"
+
+
+def full_time(moment: datetime) -> str:
+    """Date and time of day: "21 Nov 2026, 14:03:20 UTC"."""
+    return f"{day(moment)}, {clock(moment)}"
+
+
+def iso(moment: datetime) -> str:
+    """For the `datetime` attribute of a `time` element (HTML §4.5.14)."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def grouped(number: int) -> str:
+    """A count with thousands set apart: "10,000"."""
+    return f"{number:,}"
