@@ -1,0 +1,99 @@
+"""Consents: remembered, united, withdrawn, one in force per person and client."""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from idp.clients import (
+    ClientSpec,
+    CreatedClient,
+    create_client,
+    find_consent,
+    grant_consent,
+    list_consents,
+    withdraw_consent,
+)
+from idp.db.engine import Database
+from idp.db.models import User
+from idp.users import create_user
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def pair(database: Database) -> tuple[str, str]:
+    """A person and a client."""
+    with database.transaction() as tx:
+        user = create_user(tx, email="alice@example.com", password_hash=None, now=NOW)
+        created = create_client(tx, spec=ClientSpec(name="Wiki", redirect_uris=("https://wiki.example/",)), now=NOW)
+    assert isinstance(user, User)
+    assert isinstance(created, CreatedClient)
+    return user.id, created.client.id
+
+
+def test_a_consent_is_remembered_and_grows_with_what_is_allowed_later(
+    database: Database, pair: tuple[str, str]
+) -> None:
+    user_id, client_id = pair
+    later = NOW + timedelta(days=1)
+
+    with database.transaction() as tx:
+        assert find_consent(tx, user_id, client_id) is None
+        grant_consent(tx, user_id=user_id, client_id=client_id, scopes=("openid", "email"), now=NOW)
+    with database.transaction() as tx:
+        grant_consent(tx, user_id=user_id, client_id=client_id, scopes=("openid", "profile"), now=later)
+
+    with database.reading() as tx:
+        consent = find_consent(tx, user_id, client_id)
+        rows = list_consents(tx, user_id)
+    assert consent is not None
+    assert consent.scopes == ("openid", "email", "profile")
+    assert [(row.client.name, row.granted_at, row.updated_at) for row in rows] == [("Wiki", NOW, later)]
+
+
+def test_a_withdrawn_consent_is_not_in_force_and_a_new_one_starts_empty(
+    database: Database, pair: tuple[str, str]
+) -> None:
+    user_id, client_id = pair
+    with database.transaction() as tx:
+        grant_consent(tx, user_id=user_id, client_id=client_id, scopes=("openid", "email"), now=NOW)
+
+    with database.transaction() as tx:
+        assert withdraw_consent(tx, user_id=user_id, client_id=client_id, now=NOW)
+        assert not withdraw_consent(tx, user_id=user_id, client_id=client_id, now=NOW)
+        assert find_consent(tx, user_id, client_id) is None
+        assert list_consents(tx, user_id) == []
+        granted = grant_consent(tx, user_id=user_id, client_id=client_id, scopes=("openid",), now=NOW)
+
+    assert granted.scopes == ("openid",)
+
+
+def test_consents_given_in_many_tabs_at_once_are_united_in_one_row(
+    open_database: Callable[[], Database], pair: tuple[str, str]
+) -> None:
+    user_id, client_id = pair
+    nodes = [open_database(), open_database()]
+    scopes = [f"scope-{number}" for number in range(8)]
+    barrier = threading.Barrier(len(scopes))
+    failures: list[BaseException] = []
+
+    def allow(number: int) -> None:
+        try:
+            barrier.wait()
+            with nodes[number % 2].transaction() as tx:
+                grant_consent(tx, user_id=user_id, client_id=client_id, scopes=(scopes[number],), now=NOW)
+        except BaseException as failure:  # noqa: BLE001 - shown by the assertion below
+            failures.append(failure)
+
+    threads = [threading.Thread(target=allow, args=(number,)) for number in range(len(scopes))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+    with nodes[0].reading() as tx:
+        (row,) = list_consents(tx, user_id)
+    assert sorted(row.scopes) == scopes

@@ -1,0 +1,123 @@
+"""Recognising a client by its secret, changing secrets, disabling and deleting."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from idp.clients import (
+    ClientSpec,
+    CreatedClient,
+    authenticate_secret,
+    create_client,
+    delete_client,
+    disable_client,
+    enable_client,
+    find_client,
+    list_clients,
+    rotate_client_secret,
+)
+from idp.db.engine import Database
+from idp.kit.opaque import Secret
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def wiki(database: Database) -> tuple[str, Secret]:
+    with database.transaction() as tx:
+        created = create_client(
+            tx, spec=ClientSpec(name="Wiki", redirect_uris=("https://wiki.example/callback",)), now=NOW
+        )
+    assert isinstance(created, CreatedClient)
+    assert created.secret is not None
+    return created.client.id, created.secret
+
+
+def is_recognised(database: Database, client_id: str, secret: str, now: datetime = NOW) -> bool:
+    with database.reading() as tx:
+        return authenticate_secret(tx, client_id, secret, now) is not None
+
+
+def test_a_client_is_recognised_by_its_own_secret_only(database: Database, wiki: tuple[str, Secret]) -> None:
+    client_id, secret = wiki
+
+    assert is_recognised(database, client_id, secret.reveal())
+    assert not is_recognised(database, client_id, secret.reveal() + "x")
+    assert not is_recognised(database, client_id, "")
+    assert not is_recognised(database, client_id[:-1], secret.reveal())
+
+
+@pytest.mark.parametrize("odd", ["", "\x00", "\udc80", "x" * 65, "☃"])
+def test_odd_identifiers_and_secrets_are_no_client_and_no_error(
+    database: Database, wiki: tuple[str, Secret], odd: str
+) -> None:
+    with database.reading() as tx:
+        assert find_client(tx, odd) is None
+        assert authenticate_secret(tx, odd, "x", NOW) is None
+        assert authenticate_secret(tx, wiki[0], odd, NOW) is None
+
+
+def test_a_new_secret_leaves_the_old_one_the_overlap_and_no_longer(
+    database: Database, wiki: tuple[str, Secret]
+) -> None:
+    client_id, old = wiki
+
+    with database.transaction() as tx:
+        new = rotate_client_secret(tx, client_id=client_id, overlap=timedelta(hours=1), now=NOW)
+
+    assert new is not None
+    assert is_recognised(database, client_id, new.reveal())
+    assert is_recognised(database, client_id, old.reveal(), NOW + timedelta(minutes=59))
+    assert not is_recognised(database, client_id, old.reveal(), NOW + timedelta(minutes=60))
+    assert is_recognised(database, client_id, new.reveal(), NOW + timedelta(days=1000))
+
+
+def test_without_overlap_the_old_secret_dies_at_once(database: Database, wiki: tuple[str, Secret]) -> None:
+    client_id, old = wiki
+
+    with database.transaction() as tx:
+        new = rotate_client_secret(tx, client_id=client_id, overlap=timedelta(0), now=NOW)
+
+    assert new is not None
+    assert not is_recognised(database, client_id, old.reveal())
+
+
+def test_a_public_client_gets_no_secret(database: Database) -> None:
+    with database.transaction() as tx:
+        created = create_client(
+            tx, spec=ClientSpec(name="Tool", redirect_uris=("http://127.0.0.1/",), public=True), now=NOW
+        )
+        assert isinstance(created, CreatedClient)
+        assert rotate_client_secret(tx, client_id=created.client.id, overlap=timedelta(0), now=NOW) is None
+
+
+def test_a_disabled_client_is_found_but_not_recognised_until_it_is_enabled(
+    database: Database, wiki: tuple[str, Secret]
+) -> None:
+    client_id, secret = wiki
+
+    with database.transaction() as tx:
+        assert disable_client(tx, client_id=client_id, now=NOW)
+        assert not disable_client(tx, client_id=client_id, now=NOW)
+    assert not is_recognised(database, client_id, secret.reveal())
+    with database.transaction() as tx:
+        found = find_client(tx, client_id)
+        assert found is not None
+        assert found.disabled_at == NOW
+        assert enable_client(tx, client_id=client_id, now=NOW)
+
+    assert is_recognised(database, client_id, secret.reveal())
+
+
+def test_a_deleted_client_is_gone_for_good(database: Database, wiki: tuple[str, Secret]) -> None:
+    client_id, secret = wiki
+
+    with database.transaction() as tx:
+        assert delete_client(tx, client_id=client_id, now=NOW)
+        assert not delete_client(tx, client_id=client_id, now=NOW)
+        assert not enable_client(tx, client_id=client_id, now=NOW)
+
+    assert not is_recognised(database, client_id, secret.reveal())
+    with database.reading() as tx:
+        assert find_client(tx, client_id) is None
+        assert list_clients(tx) == []
