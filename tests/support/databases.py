@@ -51,7 +51,7 @@ class TestRun:
         """Begin to start PostgreSQL, without waiting for it."""
         if self._keeper is None and not os.environ.get("IDP_TEST_DATABASE_URL"):
             self._keeper = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.postgres_server", str(self.folder / "server.json")],
+                [sys.executable, "-m", "tests.support.postgres_server", str(self.folder)],
                 cwd=Path(__file__).resolve().parents[2],
                 stdin=subprocess.PIPE,
                 start_new_session=True,

@@ -1,9 +1,9 @@
 """A private PostgreSQL server for one test run: started, watched over and removed by a process of its own.
 
-`python -m tests.support.postgres_server ANSWER_FILE` starts a server on a Unix socket in a new temporary folder,
-writes `{"url": …}` or `{"failure": …}` to ANSWER_FILE, and keeps the server until its standard input closes. The test
-run holds the other end of that pipe, so the server goes when the run does, however the run dies. Nothing listens on the
-network, no account is created and no permission outside the temporary folder is changed.
+`python -m tests.support.postgres_server RUN_FOLDER` starts a server on a Unix socket in a new temporary folder, writes
+`{"url": …}` or `{"failure": …}` to RUN_FOLDER/server.json, and keeps the server until its standard input closes. The
+test run holds the other end of that pipe, so server and run folder go when the run does, however the run dies. Nothing
+listens on the network, no account is created and no permission outside the temporary folder is changed.
 """
 
 import importlib.util
@@ -30,7 +30,6 @@ OPTIONS = {
     "max_connections": "200",
     "shared_buffers": "64MB",
     "max_wal_size": "1GB",
-    "autovacuum_naptime": "10min",
     "full_page_writes": "off",
     # Nobody's default, so that whatever depends on the server's zone shows.
     "timezone": "Asia/Kathmandu",
@@ -175,8 +174,9 @@ def stop(server: subprocess.Popen[bytes]) -> None:
                 continue
 
 
-def keep(answer_file: Path) -> None:
+def keep(run_folder: Path) -> None:
     """Start a server, say where it is, and keep it until standard input closes."""
+    answer_file = run_folder / "server.json"
     for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signal_number, signal.SIG_IGN)  # the pipe alone tells when the run is over
     server: subprocess.Popen[bytes] | None = None
@@ -189,12 +189,13 @@ def keep(answer_file: Path) -> None:
         sys.stdin.buffer.read()
     except NoPostgres as failure:
         _answer(answer_file, {"failure": str(failure)})
-        sys.exit(1)
+        sys.stdin.buffer.read()
     finally:
         if server is not None:
             stop(server)
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+        for leftover in (folder, run_folder):
+            if leftover is not None:
+                shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _answer(answer_file: Path, answer: dict[str, str]) -> None:

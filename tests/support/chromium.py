@@ -1,0 +1,46 @@
+"""A real Chromium for browser tests: one that is installed on the machine, found by name or by `IDP_TEST_CHROMIUM`.
+
+Playwright's own download is never used. Where no browser is found the tests fail and say what to do; they are not
+skipped: who has none runs `make test-no-browser`.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+REMEDY = (
+    "No Chromium found for the browser tests. Install one (on Debian and Ubuntu, as root: apt-get install chromium), "
+    "name one by IDP_TEST_CHROMIUM=/path/to/chromium, or run: make test-no-browser"
+)
+
+
+def find_chromium() -> str | None:
+    """Path of a Chromium or Chrome, or None. A wrong `IDP_TEST_CHROMIUM` counts as none."""
+    named = os.environ.get("IDP_TEST_CHROMIUM")
+    return next(filter(None, map(shutil.which, [named] if named else NAMES)), None)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The running browser, one per worker."""
+    path = find_chromium()
+    if path is None:
+        pytest.fail(REMEDY, pytrace=False)
+    # Chromium's own sandbox needs privileges that root in a container lacks; it only ever opens pages of ours.
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else [])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Iterator[BrowserContext]:
+    """A browser of one person: cookies of its own, nothing remembered from another test."""
+    context = chromium.new_context(locale="en-GB", timezone_id="Europe/Vienna")
+    context.set_default_timeout(15_000)
+    yield context
+    context.close()
