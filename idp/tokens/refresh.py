@@ -37,6 +37,7 @@ class _Presented:
 
     token: RefreshToken
     client_id: str
+    is_authenticated: bool
     scope: tuple[str, ...] | None
     now: datetime
 
@@ -46,20 +47,22 @@ def refresh(
     *,
     token: str,
     client_id: str,
+    is_authenticated: bool = False,
     scope: tuple[str, ...] | None,
     settings: Settings,
     keyring: Keyring,
     now: datetime,
 ) -> Issued | Refused:
-    """Exchange a refresh token (RFC 6749 §6). The client named `client_id` is authenticated, or public.
+    """Exchange a refresh token (RFC 6749 §6). `is_authenticated` False: the caller only named the client, unproved.
 
+    Then the client must be a public one, which the same statement checks: nobody reads the client beforehand.
     `scope` narrows the access token of this answer only. Everything is re-checked as of `now`; the absolute end and
     `auth_time` never move. A return of `Issued` means that the state behind it is committed.
     """
     genuine = read_refresh_token(token, keyring)
     if genuine is None:
         return refuse_grant("not one of our refresh tokens")
-    presented = _Presented(genuine, client_id, scope, now)
+    presented = _Presented(genuine, client_id, is_authenticated, scope, now)
     for _ in range(2):
         with database.autocommit() as connection:
             row = _rotate_or_hold(connection, presented, settings, is_sqlite=database.is_sqlite)
@@ -127,6 +130,7 @@ def _rotate_or_hold(connection: Connection, presented: _Presented, settings: Set
                 and_(TokenFamily.parent_generation == token.generation, is_recent),
             ),
             *_everything_is_live(now, settings),
+            *_is_entitled(presented),
             *(has_word(TokenFamily.scope, word) for word in presented.scope or ()),
         )
         .values(
@@ -175,6 +179,11 @@ def _everything_is_live(now: datetime, settings: Settings) -> tuple[Any, ...]:
         # A client that lost offline access loses the tokens that it gave.
         or_(~has_word(TokenFamily.scope, OFFLINE_ACCESS), has_word(Client.scopes, OFFLINE_ACCESS)),
     )
+
+
+def _is_entitled(presented: _Presented) -> tuple[Any, ...]:
+    """RFC 6749 §6: a client that has a secret must have proved it; leaving it out must not make it a public one."""
+    return () if presented.is_authenticated else (Client.token_endpoint_auth_method == "none",)
 
 
 def _coalesce(column: Any, default: timedelta) -> Any:
@@ -253,6 +262,7 @@ def _settle_under_lock(
             TokenFamily.revoked_at.is_(None),
             TokenFamily.sender_constraint_key.is_(None),
             *_everything_is_live(now, settings),
+            *_is_entitled(presented),
         )
         .with_for_update(key_share=True, of=TokenFamily)
         .execution_options(populate_existing=True)
