@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from idp import outbox, sessions
 from idp.kit.host_limits import HostLimits
@@ -45,16 +46,26 @@ def new_holder() -> str:
     return f"{socket.gethostname()[:24]}:{os.getpid()}:{secrets.token_hex(8)}"
 
 
+def describe(error: Exception) -> str:
+    """What happened, for a log line: the first line only, since drivers quote values in the following ones."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    lines = str(cause).splitlines() if isinstance(error, DBAPIError) else []
+    return f"{type(cause).__name__}: {lines[0][:200]}" if lines else type(cause).__name__
+
+
 # ── One step each; tests call these ───────────────────────────────────────────────────────────────────────────────────
 
 
 def attempt(services: Services, claimed: Claimed) -> bool:
-    """Try once to deliver, and record what came of it. False when the lease was lost meanwhile. Raises for the database only."""
+    """Try once to deliver, and record what came of it; False when the lease was lost meanwhile.
+
+    Raises only when the outcome can't be recorded.
+    """
     started = time.monotonic()
     try:
         outcome = send_notice(services, claimed)
     except Exception as error:
-        # A notice that trips over a bug is retried like any other, and must not stop the worker (BLE001 is the point).
+        # A notice that trips over a bug is retried like any other, and stops neither the worker nor other notices.
         log.exception("notice_could_not_be_sent", delivery=claimed.id)
         outcome = CouldNotBuild(f"unexpected {type(error).__name__}")
     now = services.clock.now()
@@ -152,10 +163,9 @@ class Worker:
             try:
                 seconds = self._claim_and_start()
                 pause.reset()
-            except Exception as error:
-                # Whatever it is (as a rule the database is away): a worker that exits delivers nothing.
+            except Exception as error:  # noqa: BLE001 - whatever it is: a worker that exits delivers nothing
                 seconds = pause.next()
-                log.warning("claiming_failed", error=type(error).__name__, again_in_seconds=seconds)
+                log.warning("claiming_failed", error=describe(error), again_in_seconds=seconds)
                 self._stopping.wait(seconds)  # not for a wake-up: those still come
                 continue
             if seconds > 0:
@@ -221,9 +231,8 @@ class Worker:
                 is_ours = self._waiting.pop(claimed.id, None) is not None
             if is_ours:
                 attempt(self._services, claimed)
-        except Exception as error:
-            # The outcome could not be recorded: the lease runs out, and the notice comes due again (at least once).
-            log.warning("outcome_not_recorded", delivery=claimed.id, error=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - the lease runs out, and the notice comes due again
+            log.warning("outcome_not_recorded", delivery=claimed.id, error=describe(error))
         finally:
             use.leave(claimed.id)
             self._hosts.release(claimed.host)
@@ -236,8 +245,8 @@ class Worker:
         try:
             with self._services.database.transaction() as tx:
                 outbox.release(tx, waiting, now=self._services.clock.now())
-        except Exception as error:
-            log.warning("leases_not_given_back", error=type(error).__name__, leases=len(waiting))
+        except Exception as error:  # noqa: BLE001 - on the way out; the leases run out by themselves
+            log.warning("leases_not_given_back", error=describe(error), leases=len(waiting))
 
     def _sweep_regularly(self) -> None:
         pause, has_tightened = _Pause(), False
@@ -250,9 +259,9 @@ class Worker:
                 sweep_expired(self._services, is_stopping=self._stopping.is_set)
                 pause.reset()
                 seconds = random.uniform(*SWEEP_EVERY_SECONDS)  # noqa: S311
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the next round finds the same sessions
                 seconds = pause.next()
-                log.warning("sweep_failed", error=type(error).__name__, again_in_seconds=seconds)
+                log.warning("sweep_failed", error=describe(error), again_in_seconds=seconds)
             self._stopping.wait(seconds)
 
 

@@ -15,6 +15,7 @@ from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from idp.audit import record
 from idp.db.engine import Tx
 from idp.db.models import User
 from idp.kit.identifiers import identifier_from_bytes, new_identifier, shard_key_of
@@ -83,6 +84,7 @@ def create_user(
         if not taken:  # not the names: a broken assumption, which must be seen
             raise
         return taken
+    record(tx, "user_created", now=now, user_id=user.id)
     return user
 
 

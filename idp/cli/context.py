@@ -1,0 +1,108 @@
+"""What a command needs before it may work: settings, and a database of exactly this schema. Also how commands print."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy import make_url
+
+from idp.db.migrate import SchemaState, find_schema_state
+from idp.kit.opaque import Secret
+from idp.settings import Settings, SettingsError, load_settings
+from idp.web.services import Services, build_services
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+_NOT_SET_UP = "Nothing is set up here yet. Run `idp init` first."
+
+
+def settings_of_installation() -> Settings:
+    """The settings of an installation that is set up already; makes nothing, not even a secret."""
+    try:
+        settings = load_settings(create_secret=False)
+    except SettingsError as error:
+        # Is it only the embedded secret that `idp init` would make, or is something wrong?
+        if _is_embedded_without_secret():
+            raise SettingsError(_NOT_SET_UP) from None
+        raise error from None
+    if settings.is_sqlite and not sqlite_path(settings).exists():
+        raise SettingsError(_NOT_SET_UP)
+    return settings
+
+
+def _is_embedded_without_secret() -> bool:
+    try:
+        return load_settings(create_secret=False, secret=Secret("-" * 64)).is_sqlite
+    except SettingsError:
+        return False
+
+
+def sqlite_path(settings: Settings) -> Path:
+    """Where the embedded database lies."""
+    return Path(make_url(settings.database_url).database or "")
+
+
+@contextmanager
+def opened_services() -> Iterator[Services]:
+    """The services over a database that is there and migrated; its connections are closed afterwards."""
+    services = build_services(settings_of_installation())
+    try:
+        check_schema(services)
+        yield services
+    finally:
+        services.database.engine.dispose()
+
+
+def check_schema(services: Services) -> None:
+    """Raise `SettingsError` with the remedy unless this code can work on the database's schema."""
+    match find_schema_state(services.database.engine):
+        case SchemaState.EMPTY:
+            raise SettingsError("The database is empty. Run `idp init` first.")
+        case SchemaState.BEHIND:
+            raise SettingsError("The database has an older schema than this version needs. Run `idp db upgrade`.")
+        case SchemaState.CURRENT | SchemaState.AHEAD:  # ahead: a newer version runs beside us (design §11)
+            pass
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output; moments as ISO 8601 in UTC."""
+    click.echo(json.dumps(value, default=_to_json, indent=2, ensure_ascii=False))
+
+
+def _to_json(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def print_table(rows: Sequence[Mapping[str, object]], *, empty: str) -> None:
+    """Rows in aligned columns under their names, or the sentence `empty`."""
+    if not rows:
+        click.echo(empty)
+        return
+    texts = [{name: _to_cell(value) for name, value in row.items()} for row in rows]
+    widths = {name: max(len(name), *(len(row[name]) for row in texts)) for name in texts[0]}
+    for row in ({name: name for name in widths}, *texts):
+        click.echo("  ".join(row[name].ljust(width) for name, width in widths.items()).rstrip())
+
+
+def _to_cell(value: object) -> str:
+    match value:
+        case None | "":
+            return "-"
+        case datetime():
+            return f"{value:%Y-%m-%d %H:%M:%S} UTC"
+        case bool():
+            return "yes" if value else "no"
+        case _:
+            # What people and browsers sent must not steer the terminal.
+            return "".join(character if character.isprintable() else "?" for character in str(value))
+
+
+def plural(count: int, one: str, many: str) -> str:
+    """ "1 browser", "2 browsers"."""
+    return f"{count} {one if count == 1 else many}"

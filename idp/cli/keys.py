@@ -1,0 +1,84 @@
+"""`idp keys list` and `idp keys rotate`. Private keys are never printed."""
+
+from datetime import datetime
+from typing import Any
+
+import click
+
+from idp.cli.context import json_option, opened_services, print_json, print_table
+from idp.db.models import SigningKey
+from idp.keys import list_keys
+from idp.keys import rotate as rotate_key
+from idp.keys.material import ALGORITHMS
+
+
+@click.group()
+def keys() -> None:
+    """List and rotate signing keys."""
+
+
+@keys.command(name="list")
+@json_option
+def list_(as_json: bool) -> None:
+    """List the signing keys, the newest first."""
+    with opened_services() as services, services.database.reading() as tx:
+        now = services.clock.now()
+        rows = [_shown(key, now) for key in list_keys(tx)]
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(rows, empty="There are no signing keys. `idp init` makes them.")
+
+
+@keys.command()
+@click.option("--algorithm", "algorithms", type=click.Choice(sorted(ALGORITHMS)), multiple=True, help="Default: each.")
+@click.option(
+    "--immediately",
+    is_flag=True,
+    help="Sign with the new key at once: RPs that cache the old key set fail until they fetch it anew.",
+)
+@json_option
+def rotate(algorithms: tuple[str, ...], immediately: bool, as_json: bool) -> None:
+    """Make successors of the signing keys: published now, signing when every RP has had time to fetch them."""
+    with opened_services() as services:
+        now = services.clock.now()
+        with services.database.transaction() as tx:
+            made = [
+                rotate_key(
+                    tx,
+                    algorithm=algorithm,
+                    keyring=services.keyring,
+                    now=now,
+                    settings=services.settings,
+                    immediately=immediately,
+                )
+                for algorithm in dict.fromkeys(algorithms or sorted(ALGORITHMS))
+            ]
+            rows = [_shown(key, now) for key in made]
+    if as_json:
+        print_json(rows)
+    else:
+        for row in rows:
+            click.echo(f"{row['algorithm']}: {row['kid']} signs from {row['activates_at']:%Y-%m-%d %H:%M:%S} UTC.")
+
+
+def _shown(key: SigningKey, now: datetime) -> dict[str, Any]:
+    return {
+        "kid": key.kid,
+        "algorithm": key.algorithm,
+        "state": _state_of(key, now),
+        "created_at": key.created_at,
+        "activates_at": key.activates_at,
+        "retired_at": key.retired_at,
+        "unpublished_at": key.unpublished_at,
+    }
+
+
+def _state_of(key: SigningKey, now: datetime) -> str:
+    if key.compromised_at is not None:
+        return "compromised"
+    if key.unpublished_at is not None and key.unpublished_at <= now:
+        return "unpublished"
+    if key.retired_at is not None and key.retired_at <= now:
+        return "retired"
+    return "signing" if key.activates_at <= now else "published ahead"

@@ -1,0 +1,83 @@
+"""The root command: names of all parts, loaded only when called, and one place where errors become sentences."""
+
+import importlib
+from typing import Any
+
+import click
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from idp.db.engine import DatabaseBusy
+from idp.kit.keyring import CannotUnseal
+from idp.settings import SettingsError
+
+# name → (module, attribute, one line for the list). Late, so that `idp --help` needs none of the house.
+_COMMANDS = {
+    "init": ("idp.cli.database", "init", "Make the database, keys and secret; nothing that is there is touched."),
+    "demo": ("idp.cli.demo", "demo", "Start provider, worker and a demo application, and say what to try."),
+    "serve": ("idp.cli.serve", "serve", "Run the web server and a worker."),
+    "worker": ("idp.cli.serve", "worker", "Deliver logout notices and end expired sessions."),
+    "db": ("idp.cli.database", "db_commands", "Bring the database to this version's schema."),
+    "users": ("idp.cli.users", "users", "Create and list people."),
+    "clients": ("idp.cli.clients", "clients", "Create and list applications."),
+    "sessions": ("idp.cli.sessions", "sessions", "List and end sign-ins."),
+    "keys": ("idp.cli.keys", "keys", "List and rotate signing keys."),
+}
+
+
+class _LateGroup(click.Group):
+    """Loads a command's module when it is called, and turns expected errors into one sentence and status 1."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute, _ = _COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(module), attribute)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{module}.{attribute} is no command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in _COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (SettingsError, CannotUnseal, DatabaseBusy, DBAPIError, PoolTimeoutError, OSError) as error:
+            raise click.ClickException(explain(error)) from error
+
+
+def explain(error: Exception) -> str:
+    """What went wrong and what to do, for the person at the shell."""
+    match error:
+        case SettingsError():
+            return str(error)
+        case CannotUnseal():
+            return (
+                "The signing keys were sealed under another secret. Set IDP_SECRET to the one this database began with."
+            )
+        case DatabaseBusy() | PoolTimeoutError():
+            return "The database is busy with other writers. Nothing was changed; try again in a moment."
+        case OperationalError(orig=cause):
+            reason = next(iter(str(cause).splitlines()), type(cause).__name__).rstrip(".")
+            return f"The database can't be used ({reason}). Check that it runs and that IDP_DATABASE_URL is right."
+        case DBAPIError(orig=cause):
+            reason = next(iter(str(cause).splitlines()), type(cause).__name__).rstrip(".")
+            return f"The database refused ({reason}). Nothing was changed; `idp db upgrade` may be missing."
+        case OSError(filename=filename, strerror=strerror) if filename:
+            return f"{filename}: {strerror}. Check the folder and its permissions (IDP_VAR_DIR names another)."
+        case _:
+            return f"{type(error).__name__}: {error}"
+
+
+@click.group(cls=_LateGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="idp", message="idp %(version)s")
+def main() -> None:
+    """The identity provider whose logout works.
+
+    Settings come from IDP_* variables and the file that IDP_CONFIG names; docs/settings.md lists them.
+    """

@@ -1,0 +1,149 @@
+"""`idp serve` and `idp worker`: the web server (gunicorn or granian), and the worker beside it.
+
+One machine runs `idp serve`, which starts both; many nodes run `idp serve --without-worker` and `idp worker` as their
+service manager likes. Everything that can be wrong is looked for before anything starts.
+"""
+
+import errno
+import os
+import signal
+import socket
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+
+from idp.cli.context import opened_services
+from idp.cli.logs import configure_logs
+from idp.cli.supervisor import Child, Supervisor
+from idp.keys import KeyUnavailable
+from idp.settings import Settings
+from idp.web.services import Services
+
+DEFAULT_PORT = 9000
+SERVERS = ("gunicorn", "granian")
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - not for a file of ours
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.  [default: the issuer's, else 9000]")
+@click.option("--workers", type=click.IntRange(1, 256), default=2, show_default=True, help="Server processes.")
+@click.option("--threads", type=click.IntRange(1, 256), default=8, show_default=True, help="Threads in each.")
+@click.option("--server", type=click.Choice(SERVERS), default="gunicorn", show_default=True)
+@click.option("--without-worker", is_flag=True, help="Only the web server; run `idp worker` elsewhere.")
+def serve(host: str, port: int | None, workers: int, threads: int, server: str, without_worker: bool) -> None:
+    """Run the web server and a worker until Ctrl-C."""
+    with opened_services() as services:
+        settings = services.settings
+        _check_keys(services)
+    port = port or port_of_issuer(settings) or DEFAULT_PORT
+    command = server_command(server, host=host, port=port, workers=workers, threads=threads)
+    check_port(host, port, remedy="choose another one with --port")
+    configure_logs(settings.log_level)
+    if settings.is_loopback_http and port_of_issuer(settings) != port:
+        click.echo(
+            f"Note: applications will look for {settings.issuer}, but this server listens on port {port}. "
+            f"Set IDP_ISSUER=http://localhost:{port} unless something forwards to it.",
+            err=True,
+        )
+    click.echo(f"Serving {settings.issuer} on {host}:{port}. Ctrl-C stops.", err=True)
+    if without_worker:
+        sys.stdout.flush()
+        os.execv(command[0], command)  # noqa: S606 - the server takes our place and its signals
+    supervisor = Supervisor([Child("server", command), Child("worker", worker_command(), restarts=True)])
+    supervisor.start()
+    was_asked = supervisor.wait()
+    supervisor.stop()
+    if not was_asked:
+        raise click.ClickException("The web server ended; its last lines above say why.")
+
+
+@click.command()
+def worker() -> None:
+    """Deliver logout notices and end expired sessions, until Ctrl-C. As many may run as you like."""
+    from idp.worker import Worker
+
+    with opened_services() as services:
+        configure_logs(services.settings.log_level)
+        running = Worker(services)
+        signals = 0
+
+        def stop(_number: int, _frame: object) -> None:
+            nonlocal signals
+            signals += 1
+            if signals > 1:  # whoever asks twice means now; leases run out by themselves
+                os._exit(1)
+            running.stop()
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        running.run()
+
+
+def worker_command() -> list[str]:
+    """The command line of a worker as a child process."""
+    return [sys.executable, "-m", "idp.cli", "worker"]
+
+
+def server_command(server: str, *, host: str, port: int, workers: int, threads: int) -> list[str]:
+    """The command line of a web server. Raises `ClickException` when it isn't installed."""
+    if find_spec(server) is None:
+        raise click.ClickException(
+            f"{server} is not installed. Run `pip install 'idp[{server}]'`, or use --server gunicorn."
+        )
+    if server == "granian":
+        return [
+            *(sys.executable, "-m", "granian"),
+            *("--interface", "wsgi", "--http", "1", "--no-ws"),
+            *("--host", host, "--port", str(port), "--workers", str(workers), "--blocking-threads", str(threads)),
+            *("--respawn-failed-workers", "--workers-kill-timeout", "30", "--log-level", "warning"),
+            "idp.wsgi:app",
+        ]
+    shared_memory = ("--worker-tmp-dir", str(_SHARED_MEMORY)) if os.access(_SHARED_MEMORY, os.W_OK) else ()
+    bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return [
+        *(sys.executable, "-m", "gunicorn"),
+        *("-c", "python:idp.cli.gunicorn_hooks"),
+        *("--bind", bind, "--workers", str(workers), "--worker-class", "gthread", "--threads", str(threads)),
+        *("--keep-alive", "15", "--graceful-timeout", "30", "--no-control-socket", "--log-level", "warning"),
+        *shared_memory,
+        "idp.wsgi:app",
+    ]
+
+
+def port_of_issuer(settings: Settings) -> int | None:
+    """The port in a loopback issuer, which is the one to listen on; None for a public one, behind a proxy."""
+    return urlsplit(settings.issuer).port if settings.is_loopback_http else None
+
+
+def check_port(host: str, port: int, *, remedy: str) -> None:
+    """Raise `ClickException` when nothing can listen there."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror:
+        raise click.ClickException(f"{host} is not an address of this machine. Try --host 127.0.0.1.") from None
+    family, kind, protocol, _, address = found[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise click.ClickException(
+                    f"Port {port} on {host} is in use by another program. Stop that one, or {remedy}."
+                ) from None
+            raise click.ClickException(f"Can't listen on {host}:{port}: {error.strerror}; {remedy}.") from None
+
+
+def _check_keys(services: Services) -> None:
+    try:
+        services.keys.signer("ES256", services.clock.now())
+    except KeyUnavailable as error:
+        if error.__cause__ is not None:
+            raise click.ClickException(
+                "The signing keys can't be opened. Set IDP_SECRET to the one this database began with."
+            ) from None
+        raise click.ClickException("There is no signing key. Run `idp init` first.") from None

@@ -1,0 +1,147 @@
+"""`idp sessions list` and `idp sessions end`: what an administrator does when somebody's access must stop now."""
+
+from typing import Any
+
+import click
+
+from idp.cli.context import json_option, opened_services, plural, print_json, print_table
+from idp.db.engine import Tx
+from idp.db.models import EndReason, User
+from idp.sessions import Actor, DeviceRow, Ended, end_everything, end_sessions, list_devices
+from idp.users import find_by_login_name, find_by_sub
+from idp.web.services import Services
+
+_PAGE = 200
+_ACTOR = Actor(name="administrator:cli")
+_user_option = click.option("--user", "user_name", required=True, help="E-mail address, username or sub.")
+
+
+@click.group()
+def sessions() -> None:
+    """List and end sign-ins."""
+
+
+@sessions.command(name="list")
+@_user_option
+@json_option
+def list_(user_name: str, as_json: bool) -> None:
+    """List where a person is signed in."""
+    with opened_services() as services:
+        rows = [_shown(row) for row in _find_all(services, user_name)]
+    if as_json:
+        print_json(rows)
+    else:
+        columns = ("session", "kind", "what", "ip_address", "signed_in_at", "last_active_at")
+        print_table([{name: row[name] for name in columns} for row in rows], empty="Not signed in anywhere.")
+
+
+@sessions.command()
+@_user_option
+@click.option("--all", "everything", is_flag=True, help="Every browser, app and tool, and everything half-way.")
+@click.option(
+    "--session", "session_ids", multiple=True, help="This session, as `idp sessions list` names it. Repeatable."
+)
+@json_option
+def end(user_name: str, everything: bool, session_ids: tuple[str, ...], as_json: bool) -> None:
+    """End a person's sessions. They are dead when this returns; the applications are told by the worker."""
+    if everything == bool(session_ids):
+        raise click.UsageError("Give either --all or --session.")
+    with opened_services() as services:
+        now = services.clock.now()
+        with services.database.transaction() as tx:
+            user = _get_user(tx, user_name)
+            if everything:
+                ended = end_everything(
+                    tx,
+                    user_id=user.id,
+                    except_session_id=None,
+                    reason=EndReason.ENDED_BY_ADMINISTRATOR,
+                    actor=_ACTOR,
+                    settings=services.settings,
+                    now=now,
+                )
+            else:
+                ended = end_sessions(
+                    tx,
+                    user_id=user.id,
+                    session_ids=session_ids,
+                    reason=EndReason.ENDED_BY_ADMINISTRATOR,
+                    actor=_ACTOR,
+                    settings=services.settings,
+                    now=now,
+                )
+                if ended.browsers + ended.apps < len(set(session_ids)):
+                    # Raised inside the transaction: nothing half done.
+                    raise click.ClickException(
+                        "Not every one of these is a live session of that person, so none was ended. "
+                        "`idp sessions list` shows the live ones."
+                    )
+    _report(ended, as_json=as_json)
+
+
+def _report(ended: Ended, *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "event_id": ended.event_id,
+                "browsers": ended.browsers,
+                "apps": ended.apps,
+                "applications_to_tell": ended.deliveries,
+                "access_expires_at": ended.access_expires_at,
+            }
+        )
+        return
+    if not ended.browsers and not ended.apps:
+        click.echo("There was nothing to end: not signed in anywhere.")
+        return
+    browsers, apps = plural(ended.browsers, "browser", "browsers"), plural(ended.apps, "app or tool", "apps and tools")
+    click.echo(f"Ended: {browsers}, {apps}.")
+    if ended.deliveries:
+        told = plural(ended.deliveries, "notice goes", "notices go")
+        click.echo(f"{told} out to applications now, if a worker runs.")
+    if ended.access_expires_at:
+        click.echo(f"The last access token dies at {ended.access_expires_at:%H:%M:%S} UTC.")
+
+
+def _get_user(tx: Tx, name: str) -> User:
+    user = find_by_login_name(tx, name) or find_by_sub(tx, name)
+    if user is None:
+        raise click.ClickException("Nobody has that e-mail address, username or sub. `idp users list` shows everybody.")
+    return user
+
+
+def _find_all(services: Services, user_name: str) -> list[DeviceRow]:
+    rows: list[DeviceRow] = []
+    now = services.clock.now()
+    with services.database.reading() as tx:
+        user = _get_user(tx, user_name)
+        for kind in ("browsers", "apps"):
+            cursor: str | None = None
+            while True:
+                page = list_devices(
+                    tx,
+                    user_id=user.id,
+                    current_session_id="",
+                    now=now,
+                    policy=services.policy,
+                    page_size=_PAGE,
+                    **{f"{kind}_after": cursor},
+                )
+                rows += getattr(page, kind)
+                cursor = getattr(page, f"next_{kind}")
+                if cursor is None:
+                    break
+    return rows
+
+
+def _shown(row: DeviceRow) -> dict[str, Any]:
+    what = row.client_name or row.agent_name
+    return {
+        "session": row.session_id,
+        "kind": row.kind,
+        "what": " on ".join(part for part in (what, row.os_name or row.device_name) if part),
+        "ip_address": row.ip_address,
+        "signed_in_at": row.started_at,
+        "last_active_at": row.last_active_at,
+        "applications": list(row.applications),
+    }
