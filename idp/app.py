@@ -5,9 +5,9 @@ after it.
 """
 
 from flask import Flask
-from flask_migrate import Migrate
 
 from idp import account, login, logout, oauth, web
+from idp.db import migrate
 from idp.db.engine import db, engine_options, normalized_url
 from idp.kit.clock import Clock
 from idp.settings import Settings, load_settings
@@ -22,7 +22,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(url, settings.database_pool_size)
     db.init_app(app)
-    Migrate(app, db)
+    migrate.init_app(app)
     with app.app_context():
         app.extensions[EXTENSION] = build_services(settings, clock=clock, engine=db.engine)
     web.init_app(app)

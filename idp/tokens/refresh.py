@@ -203,7 +203,8 @@ def _expiry(now: datetime, settings: Settings) -> Any:
 def _issue(row: Any, presented: _Presented, keyring: Keyring, outcome: str | None = None) -> Issued:
     granted = presented.scope if presented.scope is not None else row.family_scope
     if outcome is None:
-        outcome = "rotated" if row.rotated_at == presented.now and row.generation > 1 else "held"
+        is_next = row.generation == presented.token.generation + 1 and row.rotated_at == presented.now
+        outcome = "rotated" if is_next else "held"
     return Issued(
         family_id=row.id,
         jti=new_secret(128).reveal(),

@@ -88,6 +88,7 @@ class Heart:
             found = tx.get(type(row), row.id)
             for name, value in values.items():
                 setattr(found, name, value)
+                setattr(row, name, value)
 
     def sign_in(self, person: User, *, keep_signed_in: bool = False, previous: Secret | None = None) -> StartedSession:
         with self.database.transaction() as tx:
@@ -174,6 +175,7 @@ class Heart:
             database or self.database,
             token=text.reveal(),
             client_id=client.id,
+            is_authenticated=True,
             scope=tuple(scope.split()) if scope is not None else None,
             settings=self.settings,
             keyring=self.keyring,
