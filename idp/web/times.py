@@ -22,6 +22,15 @@ def ago(moment: datetime, now: datetime) -> str:
     return "just now"
 
 
+def length(duration: timedelta) -> str:
+    """A length of time in the largest unit that says it exactly: "28 days", "90 minutes"."""
+    for unit_length, unit in _STEPS:
+        if duration >= unit_length and not duration % unit_length:
+            count = duration // unit_length
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+    return f"{int(duration.total_seconds())} seconds"
+
+
 def day(moment: datetime) -> str:
     """The date: "21 Nov 2026"."""
     utc = moment.astimezone(UTC)

@@ -1,0 +1,155 @@
+"""What remains of a session after its end: why it ended, who was told, and the tools that it had approved.
+
+Serves the history on the account page (the receipt "in the person's history for 90 days", design §7) and the line on
+the sign-in page that answers "why was I signed out?" (lesson 22). Reads only.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import aliased
+
+from idp.db.engine import Tx
+from idp.db.models import Client, DeliveryState, EndReason, LogoutDelivery, LogoutEvent, Session, SessionKind, User
+from idp.kit.identifiers import is_identifier
+from idp.kit.opaque import hash_secret, split_handle
+from idp.sessions.policy import SessionPolicy, computed_end, is_live
+from idp.sessions.receipt import MAXIMUM_APPLICATIONS, ReceiptApplication
+
+HISTORY_LIFETIME = timedelta(days=90)
+MAXIMUM_APPROVED = 100
+
+
+@dataclass(frozen=True)
+class ApprovedApp:
+    """An app or tool that the ended browser session had approved and that is still signed in."""
+
+    session_id: str
+    client_name: str
+    device_name: str
+    os_name: str
+    started_at: datetime
+    last_active_at: datetime
+
+
+@dataclass(frozen=True)
+class EndedDetails:
+    """One ended session of a person. Deliveries are those about this session alone."""
+
+    session_id: str
+    kind: SessionKind
+    device_name: str
+    os_name: str
+    agent_name: str
+    client_name: str | None
+    ip_address: str
+    started_at: datetime
+    ended_at: datetime
+    reason: str
+    applications: tuple[ReceiptApplication, ...]
+    access_expires_at: datetime | None
+    approved: tuple[ApprovedApp, ...]
+
+
+def why_ended(tx: Tx, *, handle: str | None, now: datetime, policy: SessionPolicy) -> str | None:
+    """Why the session of a cookie value is over: an `EndReason` value, also when only time ended it; None for garbage.
+
+    The secret is checked: the reason is told to the browser that held the session and to nobody else.
+    """
+    parts = split_handle(handle) if handle else None
+    if parts is None:
+        return None
+    session_id, secret = parts
+    hashed = hash_secret(secret.reveal())
+    row = tx.execute(
+        select(Session, User)
+        .join(User, User.id == Session.user_id)
+        .where(Session.id == session_id, or_(Session.secret_hash == hashed, Session.previous_secret_hash == hashed))
+    ).one_or_none()
+    if row is None:
+        return None
+    session, user = row
+    if session.ended_at is not None:
+        return str(session.end_reason)
+    if user.deleted_at is not None or user.disabled_at is not None:
+        return EndReason.USER_DISABLED
+    end = computed_end(session, None, last_active_at=session.last_active_at, policy=policy)
+    return end.reason if end.at <= now else None
+
+
+def find_ended(tx: Tx, *, user_id: str, session_id: str, now: datetime, policy: SessionPolicy) -> EndedDetails | None:
+    """An ended session of this person, for 90 days after its end; None for live, foreign, unknown or older ones."""
+    if not is_identifier(session_id):
+        return None
+    row = tx.execute(
+        select(Session, Client.name, LogoutEvent.access_expires_at)
+        .outerjoin(Client, Client.id == Session.client_id)
+        .outerjoin(LogoutEvent, LogoutEvent.id == Session.logout_event_id)
+        .where(Session.id == session_id, Session.user_id == user_id, Session.ended_at > now - HISTORY_LIFETIME)
+    ).one_or_none()
+    if row is None:
+        return None
+    session, client_name, access_expires_at = row
+    if session.ended_at is None or session.end_reason is None:
+        return None
+    return EndedDetails(
+        session_id=session.id,
+        kind=session.kind,
+        device_name=session.device_name,
+        os_name=session.os_name,
+        agent_name=session.agent_name,
+        client_name=client_name,
+        ip_address=session.ip_address,
+        started_at=session.started_at,
+        ended_at=session.ended_at,
+        reason=session.end_reason,
+        applications=_applications(tx, session),
+        access_expires_at=access_expires_at,
+        approved=_approved(tx, session, now, policy) if session.kind is SessionKind.BROWSER else (),
+    )
+
+
+def _applications(tx: Tx, session: Session) -> tuple[ReceiptApplication, ...]:
+    deliveries = tx.scalars(
+        select(LogoutDelivery)
+        .where(LogoutDelivery.session_id == session.id, LogoutDelivery.event_id == session.logout_event_id)
+        .order_by(LogoutDelivery.client_name, LogoutDelivery.id)
+        .limit(MAXIMUM_APPLICATIONS)
+    )
+    return tuple(
+        ReceiptApplication(
+            name=delivery.client_name,
+            state=delivery.state,
+            is_retrying=delivery.state is DeliveryState.PENDING and delivery.attempts > 0,
+            settled_at=delivery.settled_at,
+        )
+        for delivery in deliveries
+    )
+
+
+def _approved(tx: Tx, parent: Session, now: datetime, policy: SessionPolicy) -> tuple[ApprovedApp, ...]:
+    app = aliased(Client)
+    rows = tx.execute(
+        select(Session, app.name)
+        .join(app, app.id == Session.client_id)
+        .where(
+            Session.user_id == parent.user_id,
+            Session.parent_id == parent.id,
+            Session.kind == SessionKind.APP,
+            is_live(now, policy, client=app),
+        )
+        .order_by(Session.last_active_at.desc(), Session.id.desc())
+        .limit(MAXIMUM_APPROVED)
+    )
+    return tuple(
+        ApprovedApp(
+            session_id=session.id,
+            client_name=name,
+            device_name=session.device_name,
+            os_name=session.os_name,
+            started_at=session.started_at,
+            last_active_at=session.last_active_at,
+        )
+        for session, name in rows
+    )
