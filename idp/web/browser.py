@@ -18,7 +18,7 @@ from idp.web.cookies import cookie_name
 from idp.web.services import current_services
 
 _BINDING = "browser"
-_TOKEN = "csrf_token"  # noqa: S105 - the name of a form field
+_TOKEN = "csrf_token"
 _PURPOSE = "browser-cookie"
 
 

@@ -5,7 +5,7 @@ from idp.db.models import EndReason
 _HISTORY: dict[str, str] = {
     EndReason.SIGNED_OUT: "You signed out",
     EndReason.SIGNED_OUT_BY_APPLICATION: "You signed out from an application",
-    EndReason.ENDED_BY_PERSON: "You signed it out on this page",
+    EndReason.ENDED_BY_PERSON: "You signed it out on the account page",
     EndReason.SIGNED_OUT_EVERYWHERE_ELSE: "You signed out everywhere else",
     EndReason.SIGNED_OUT_EVERYWHERE: "You signed out everywhere",
     EndReason.OTHER_PERSON_SIGNED_IN: "Another person signed in in the same browser",

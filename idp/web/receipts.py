@@ -4,7 +4,8 @@
 """
 
 from collections import Counter
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 
 from idp.db.models import DeliveryState, EndReason
 from idp.sessions import Receipt, ReceiptApplication
@@ -22,18 +23,22 @@ _APPS_STAY_AFTER: set[str] = {EndReason.SIGNED_OUT, EndReason.SIGNED_OUT_BY_APPL
 
 def receipt_view(receipt: Receipt, *, now: datetime, settings: Settings) -> ReceiptView:
     """What a page shows of a receipt. Application names only where the receipt has them."""
-    lines = [_line(application, settings) for application in receipt.applications]
     is_named = all(application.name for application in receipt.applications)
     return ReceiptView(
         title=_TITLES.get(receipt.reason, "You are signed out"),
         what=_what_ended(receipt),
-        applications=tuple(lines) if is_named else (),
+        applications=notice_lines(receipt.applications, settings) if is_named else (),
         counts=() if is_named else _counted(receipt.applications, settings),
         last_access_at=receipt.access_expires_at,
         is_over=receipt.access_expires_at is not None and receipt.access_expires_at <= now,
         pending=receipt.pending > 0,
         apps_stay=receipt.reason in _APPS_STAY_AFTER and receipt.browsers > 0,
     )
+
+
+def notice_lines(applications: Sequence[ReceiptApplication], settings: Settings) -> tuple[NoticeLine, ...]:
+    """One line per application, with its name as far as it is known."""
+    return tuple(_line(application, settings) for application in applications)
 
 
 def _what_ended(receipt: Receipt) -> str:
@@ -58,7 +63,8 @@ def _line(application: ReceiptApplication, settings: Settings) -> NoticeLine:
         case DeliveryState.PENDING:
             return NoticeLine("Trying again" if application.is_retrying else "Being told", "wait", "clock", name=name)
         case DeliveryState.CANNOT_BE_TOLD:
-            words = f"Cannot be told, will notice within {_minutes(settings.access_token_lifetime)}"
+            minutes = minutes_until_noticed(settings)
+            words = f"Cannot be told, will notice within {minutes} minute{'' if minutes == 1 else 's'}"
             return NoticeLine(words, "plain", "minus", name=name)
         case DeliveryState.REFUSED | DeliveryState.GAVE_UP:
             return NoticeLine("Failed: it could not be told", "bad", "cross", name=name)
@@ -75,6 +81,6 @@ def _counted(applications: tuple[ReceiptApplication, ...], settings: Settings) -
     )
 
 
-def _minutes(length: timedelta) -> str:
-    minutes = max(1, -(-int(length.total_seconds()) // 60))
-    return f"{minutes} minute{'' if minutes == 1 else 's'}"
+def minutes_until_noticed(settings: Settings) -> int:
+    """After how many whole minutes, at the latest, an application that can't be told finds its access gone (I3)."""
+    return max(1, -(-int(settings.access_token_lifetime.total_seconds()) // 60))

@@ -129,6 +129,7 @@ class Notice:
     text: str
     tone: str = "good"
     symbol: str = "check"
+    link: Link | None = None
 
 
 def person_card(session: CurrentSession) -> PersonCard:

@@ -1,0 +1,199 @@
+"""Ending sessions from the account page: one, several tools, everything else, everything.
+
+Each is one form, one transaction and one call of the one path (design §6); then 303, so that a reload repeats nothing.
+Whatever would end several things is preceded by a page that names the counts and who cannot be told (lesson 21).
+"""
+
+from flask import Response, request
+from werkzeug.exceptions import BadRequest
+
+from idp import web
+from idp.account.desk import blueprint
+from idp.account.door import acting, signed_in
+from idp.account.shown import ShownEnd, shown_details
+from idp.db.models import EndReason
+from idp.kit.identifiers import is_identifier
+from idp.sessions import (
+    CurrentSession,
+    Ended,
+    end_everything,
+    end_sessions,
+    preview_end_everything,
+    renew_secret,
+)
+from idp.sessions.ended import find_ended
+from idp.web.notices import leave_notice
+from idp.web.receipts import minutes_until_noticed
+from idp.web.views import Link, person_card
+
+MAXIMUM_SELECTED = 100
+
+
+@blueprint.post("/account/sessions/<session_id>/end")
+@signed_in
+def end_one(session: CurrentSession, session_id: str) -> Response:
+    """End one browser, app or tool. Another person's, an unknown or an already ended one changes nothing."""
+    services = web.current_services()
+    now = services.clock.now()
+    if session_id == session.id:
+        leave_notice("This is the browser that you are using: end it with “Sign out”.", tone="info", symbol="info")
+        return _to_list()
+    with services.database.transaction() as tx:
+        ended = end_sessions(
+            tx,
+            user_id=session.user_id,
+            session_ids=[session_id] if is_identifier(session_id) else [],
+            reason=EndReason.ENDED_BY_PERSON,
+            actor=acting(session),
+            settings=services.settings,
+            now=now,
+        )
+    if ended.event_id is None:
+        leave_notice("It was signed out already.", tone="info", symbol="info")
+        return _to_list()
+    with services.database.reading() as tx:
+        details = find_ended(tx, user_id=session.user_id, session_id=session_id, now=now, policy=services.policy)
+    own_page = web.own_url(f"/account/sessions/{session_id}")
+    if details is not None and details.approved:
+        return web.see_other(own_page)
+    title = shown_details(details).title if details is not None else "It"
+    leave_notice(f"{title} is signed out.", link=Link("See who was told", own_page))
+    return _to_list()
+
+
+@blueprint.post("/account/sessions/end-selected")
+@signed_in
+def end_selected(session: CurrentSession) -> Response:
+    """End the tools that were ticked on the page of an ended browser."""
+    chosen = [text for text in request.form.getlist("session") if is_identifier(text) and text != session.id]
+    if len(chosen) > MAXIMUM_SELECTED:
+        raise BadRequest("Too many sessions were chosen.")
+    services = web.current_services()
+    with services.database.transaction() as tx:
+        ended = end_sessions(
+            tx,
+            user_id=session.user_id,
+            session_ids=chosen,
+            reason=EndReason.ENDED_BY_PERSON,
+            actor=acting(session),
+            settings=services.settings,
+            now=services.clock.now(),
+        )
+    if ended.event_id is None:
+        leave_notice("Nothing was chosen that is still signed in.", tone="info", symbol="info")
+    else:
+        leave_notice(f"{_counted(ended)} signed out.", link=_receipt_link(ended))
+    return _to_list()
+
+
+@blueprint.get("/account/sessions/end-others")
+@signed_in
+def ask_end_others(session: CurrentSession) -> Response:
+    """The question before "Sign out everywhere else"."""
+    return _question(session, everywhere=False)
+
+
+@blueprint.get("/account/sessions/end-everywhere")
+@signed_in
+def ask_end_everywhere(session: CurrentSession) -> Response:
+    """The question before "Sign out everywhere"."""
+    return _question(session, everywhere=True)
+
+
+@blueprint.post("/account/sessions/end-others")
+@signed_in
+def end_others(session: CurrentSession) -> Response:
+    """End everything but this browser, whose cookie gets a new secret: a copy of it dies at once."""
+    services = web.current_services()
+    now = services.clock.now()
+    with services.database.transaction() as tx:
+        ended = end_everything(
+            tx,
+            user_id=session.user_id,
+            except_session_id=session.id,
+            reason=EndReason.SIGNED_OUT_EVERYWHERE_ELSE,
+            actor=acting(session),
+            settings=services.settings,
+            now=now,
+        )
+        try:
+            handle = renew_secret(tx, session_id=session.id, now=now, keep_previous=False)
+        except LookupError:
+            handle = None  # this browser was itself signed out meanwhile: everything is over, and that stands
+    web.renew_csrf()
+    web.forget_current_session()
+    if ended.event_id is None:
+        leave_notice("Nothing else was signed in.", tone="info", symbol="info")
+    else:
+        leave_notice(f"{_counted(ended)} signed out.", link=_receipt_link(ended))
+    response = _to_list()
+    if handle is not None:
+        web.set_handle(response, handle, keep_signed_in=session.keep_signed_in)
+    return response
+
+
+@blueprint.post("/account/sessions/end-everywhere")
+@signed_in
+def end_all(session: CurrentSession) -> Response:
+    """End everything, this browser too, and show the receipt."""
+    services = web.current_services()
+    with services.database.transaction() as tx:
+        ended = end_everything(
+            tx,
+            user_id=session.user_id,
+            except_session_id=None,
+            reason=EndReason.SIGNED_OUT_EVERYWHERE,
+            actor=acting(session),
+            settings=services.settings,
+            now=services.clock.now(),
+        )
+    web.renew_csrf()
+    web.forget_current_session()
+    link = _receipt_link(ended)
+    response = web.see_other(link.url if link else web.own_url("/signed-out"))
+    web.clear_handle(response)
+    return response
+
+
+def _question(session: CurrentSession, *, everywhere: bool) -> Response:
+    services = web.current_services()
+    with services.database.reading() as tx:
+        preview = preview_end_everything(
+            tx,
+            user_id=session.user_id,
+            except_session_id=None if everywhere else session.id,
+            now=services.clock.now(),
+            policy=services.policy,
+        )
+    plan = ShownEnd(
+        browsers=preview.browsers,
+        apps=preview.apps,
+        told=tuple(application.name for application in preview.applications if application.can_be_told),
+        cannot_be_told=tuple(application.name for application in preview.applications if not application.can_be_told),
+        minutes=minutes_until_noticed(services.settings),
+    )
+    return web.page(
+        "account_end_many.html",
+        tab="sessions",
+        person=person_card(session),
+        notice=None,
+        everywhere=everywhere,
+        plan=plan,
+    )
+
+
+def _to_list() -> Response:
+    return web.see_other(web.own_url("/account/sessions"))
+
+
+def _receipt_link(ended: Ended) -> Link | None:
+    if ended.receipt is None:
+        return None
+    return Link("See who was told", web.own_url(f"/signed-out/{ended.receipt.reveal()}"))
+
+
+def _counted(ended: Ended) -> str:
+    browsers = f"{ended.browsers:,} browser{'' if ended.browsers == 1 else 's'}"
+    apps = "1 app or tool" if ended.apps == 1 else f"{ended.apps:,} apps and tools"
+    parts = [words for count, words in ((ended.browsers, browsers), (ended.apps, apps)) if count]
+    return f"{' and '.join(parts)} {'is' if ended.browsers + ended.apps == 1 else 'are'}"
