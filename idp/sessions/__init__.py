@@ -23,7 +23,7 @@ from idp.sessions.end import (
     end_sessions,
 )
 from idp.sessions.find import CurrentSession, find_current, renew_secret, touch
-from idp.sessions.participations import join
+from idp.sessions.participations import SidOwner, find_sid, join
 from idp.sessions.policy import REFRESH_TOUCH_INTERVAL, SessionPolicy, is_live
 from idp.sessions.receipt import Receipt, ReceiptApplication, find_receipt
 from idp.sessions.start import (
@@ -50,6 +50,7 @@ __all__ = [
     "Receipt",
     "ReceiptApplication",
     "SessionPolicy",
+    "SidOwner",
     "SignInRefused",
     "StartedSession",
     "end_client_everywhere",
@@ -59,6 +60,7 @@ __all__ = [
     "end_sessions",
     "find_current",
     "find_receipt",
+    "find_sid",
     "is_live",
     "join",
     "list_devices",

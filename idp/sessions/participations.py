@@ -4,12 +4,13 @@ Whoever calls these holds the session's row lock: a foreign key does not stop a 
 and our insert, the lock does.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
 
 from idp.db.engine import Tx
-from idp.db.models import SessionClient
+from idp.db.models import Session, SessionClient, SessionKind
 from idp.kit.identifiers import new_identifier, shard_key_in
 from idp.kit.opaque import new_secret
 
@@ -39,3 +40,24 @@ def join(tx: Tx, *, session_id: str, client_id: str, now: datetime) -> SessionCl
     tx.add(participation)
     tx.flush()
     return participation
+
+
+@dataclass(frozen=True)
+class SidOwner:
+    """The participation behind a `sid`, and the session it is part of; either may be over."""
+
+    session_id: str
+    user_id: str
+    client_id: str
+    kind: SessionKind
+    parent_id: str | None
+
+
+def find_sid(tx: Tx, sid: str) -> SidOwner | None:
+    """Whose `sid` this is. A `sid` is public and proves nothing: compare the answer with the cookie's session."""
+    row = tx.execute(
+        select(Session.id, Session.user_id, SessionClient.client_id, Session.kind, Session.parent_id)
+        .join(Session, Session.id == SessionClient.session_id)
+        .where(SessionClient.sid == sid)
+    ).one_or_none()
+    return SidOwner(*row) if row else None
