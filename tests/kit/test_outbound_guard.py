@@ -175,6 +175,7 @@ def test_a_public_address_without_tls_is_blocked():
         "https://rp.example:x/",
         "https://rp.example\\@127.0.0.1/",
         "https://rp.example/a b",
+        "https://rp.example/a\\b",
         "https://rp.example/\r\nX: y",
         "https://rp.\texample/",
         "https://rp.example/\x00",
