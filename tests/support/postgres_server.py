@@ -59,7 +59,7 @@ class Account:
         identity: dict[str, object] = {} if self.is_ours else {"user": self.uid, "group": self.gid, "extra_groups": []}
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
         environment |= {"LC_ALL": "C", "HOME": "/"}
-        return subprocess.Popen(command, start_new_session=True, env=environment, **identity, **options)  # type: ignore[call-overload,no-any-return]
+        return subprocess.Popen(command, start_new_session=True, env=environment, **identity, **options)  # type: ignore[call-overload]
 
 
 def server_account() -> Account:
@@ -134,6 +134,7 @@ def start(folder: Path, account: Account) -> subprocess.Popen[bytes]:
     """Make a data directory, start the server, and wait until it answers."""
     binaries = reachable_binaries(account, find_binaries(), folder)
     data, log = folder / "data", folder / "log"
+    # Commits are real to every other connection either way; fsync only matters when the machine itself stops.
     durable = os.environ.get("IDP_TEST_POSTGRES_FSYNC", "off")
     initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "idp", "--auth=trust", "--encoding=UTF8", "--no-locale"]
     with log.open("wb") as output:
