@@ -82,7 +82,7 @@ def _read_password(*, from_stdin: bool) -> Secret:
     if from_stdin:
         # Bytes: what isn't UTF-8 is refused by a sentence and not by a traceback.
         try:
-            text = click.get_binary_stream("stdin").read(_LONGEST_INPUT).decode("utf-8")
+            text = sys.stdin.buffer.read(_LONGEST_INPUT).decode("utf-8")
         except UnicodeDecodeError:
             raise click.ClickException("The password on standard input is not UTF-8.") from None
         password = Secret(text.removesuffix("\n").removesuffix("\r"))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from email_validator import EmailNotValidError, validate_email
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -21,6 +21,10 @@ from idp.db.models import User
 from idp.kit.identifiers import identifier_from_bytes, new_identifier, shard_key_of
 from idp.kit.wording import is_storable
 from idp.users.find import normalize_login_name
+
+# The library refuses corp.local, localhost and the like, and offers this list to be changed. Mail inside a company may
+# well use such names; whether an address works is shown by a mail that arrives, not by its spelling.
+SPECIAL_USE_DOMAIN_NAMES.clear()
 
 MAX_USERNAME_LENGTH = 64
 MAX_EMAIL_LENGTH = 254
@@ -113,7 +117,6 @@ def _check_email(email: str | None, problems: list[UserProblem]) -> str | None:
         return None
     try:
         # No DNS query: an account must be creatable without a network, and only a confirmed mail proves an address.
-        # Internal domains (corp.local) are the operator's business, hence not globally_deliverable.
         normalized = validate_email(text, check_deliverability=False, globally_deliverable=False).normalized
     except EmailNotValidError as error:
         problems.append(UserProblem("email", f"This is not an e-mail address: {str(error).rstrip('.')}."))

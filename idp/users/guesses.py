@@ -11,11 +11,12 @@ from datetime import datetime, timedelta
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
-from sqlalchemy import case, delete, update
+from sqlalchemy import case, delete, literal, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from idp.db.engine import Tx
 from idp.db.models import GuessBudget
+from idp.db.types import UTCDateTime
 from idp.kit.keyring import Keyring
 from idp.kit.opaque import base64url
 from idp.settings import Settings
@@ -85,7 +86,8 @@ def _count(tx: Tx, key: str, *, now: datetime, window: timedelta) -> _Counted:
                 "guesses": case((is_over, 1), else_=GuessBudget.guesses + 1),
                 # A clock that stepped back must not prolong the window.
                 "window_started_at": case(
-                    (is_over | (GuessBudget.window_started_at > now), now), else_=GuessBudget.window_started_at
+                    (is_over | (GuessBudget.window_started_at > now), literal(now, UTCDateTime())),
+                    else_=GuessBudget.window_started_at,
                 ),
             },
         )
