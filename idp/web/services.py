@@ -11,7 +11,7 @@ from sqlalchemy import Engine, create_engine
 from idp.db.engine import Database, engine_options, normalized_url
 from idp.keys.store import KeyStore
 from idp.kit.clock import Clock, SystemClock
-from idp.kit.destinations import AllowEntry
+from idp.kit.addresses import AllowEntry
 from idp.kit.keyring import Keyring
 from idp.kit.outbound import OutboundClient, OutboundPolicy
 from idp.sessions import SessionPolicy
