@@ -68,6 +68,14 @@ def check_schema(services: Services) -> None:
             pass
 
 
+def check_keys(services: Services) -> None:
+    """Raise `KeyUnavailable` unless the signing keys that are there open under this installation's secret.
+
+    Before anything that seals: a key made under a mistyped secret would take the installation down later.
+    """
+    services.keys.jwks(services.clock.now())
+
+
 def print_json(value: Any) -> None:
     """One JSON document on standard output; moments as ISO 8601 in UTC."""
     click.echo(json.dumps(value, default=_to_json, indent=2, ensure_ascii=False))

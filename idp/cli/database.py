@@ -9,7 +9,7 @@ import click
 from flask import Flask
 from sqlalchemy import make_url
 
-from idp.cli.context import json_option, print_json, settings_of_installation
+from idp.cli.context import check_keys, json_option, print_json, settings_of_installation
 from idp.db import migrate
 from idp.db.engine import Database, db, engine_options, normalized_url
 from idp.db.migrate import SchemaState, find_schema_state
@@ -55,6 +55,7 @@ def initialize(settings: Settings) -> dict[str, Any]:
     migrated = upgrade_schema(settings)
     services = build_services(settings)
     try:
+        check_keys(services)
         with services.database.transaction() as tx:
             made = ensure_keys(tx, keyring=services.keyring, now=services.clock.now())
             algorithms = [key.algorithm for key in made]

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from idp.cli.context import json_option, opened_services, print_json, print_table
+from idp.cli.context import check_keys, json_option, opened_services, print_json, print_table
 from idp.db.models import SigningKey
 from idp.keys import list_keys
 from idp.keys import rotate as rotate_key
@@ -41,6 +41,7 @@ def list_(as_json: bool) -> None:
 def rotate(algorithms: tuple[str, ...], immediately: bool, as_json: bool) -> None:
     """Make successors of the signing keys: published now, signing when every RP has had time to fetch them."""
     with opened_services() as services:
+        check_keys(services)
         now = services.clock.now()
         with services.database.transaction() as tx:
             made = [

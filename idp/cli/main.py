@@ -4,12 +4,6 @@ import importlib
 from typing import Any
 
 import click
-from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-
-from idp.db.engine import DatabaseBusy
-from idp.kit.keyring import CannotUnseal
-from idp.settings import SettingsError
 
 # name → (module, attribute, one line for the list). Late, so that `idp --help` needs none of the house.
 _COMMANDS = {
@@ -47,31 +41,12 @@ class _LateGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (SettingsError, CannotUnseal, DatabaseBusy, DBAPIError, PoolTimeoutError, OSError) as error:
-            raise click.ClickException(explain(error)) from error
+        except Exception as error:
+            from idp.cli.errors import explain
 
-
-def explain(error: Exception) -> str:
-    """What went wrong and what to do, for the person at the shell."""
-    match error:
-        case SettingsError():
-            return str(error)
-        case CannotUnseal():
-            return (
-                "The signing keys were sealed under another secret. Set IDP_SECRET to the one this database began with."
-            )
-        case DatabaseBusy() | PoolTimeoutError():
-            return "The database is busy with other writers. Nothing was changed; try again in a moment."
-        case OperationalError(orig=cause):
-            reason = next(iter(str(cause).splitlines()), type(cause).__name__).rstrip(".")
-            return f"The database can't be used ({reason}). Check that it runs and that IDP_DATABASE_URL is right."
-        case DBAPIError(orig=cause):
-            reason = next(iter(str(cause).splitlines()), type(cause).__name__).rstrip(".")
-            return f"The database refused ({reason}). Nothing was changed; `idp db upgrade` may be missing."
-        case OSError(filename=filename, strerror=strerror) if filename:
-            return f"{filename}: {strerror}. Check the folder and its permissions (IDP_VAR_DIR names another)."
-        case _:
-            return f"{type(error).__name__}: {error}"
+            if (sentence := explain(error)) is None:
+                raise
+            raise click.ClickException(sentence) from error
 
 
 @click.group(cls=_LateGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -18,9 +18,7 @@ import click
 from idp.cli.context import opened_services
 from idp.cli.logs import configure_logs
 from idp.cli.supervisor import Child, Supervisor
-from idp.keys import KeyUnavailable
 from idp.settings import Settings
-from idp.web.services import Services
 
 DEFAULT_PORT = 9000
 SERVERS = ("gunicorn", "granian")
@@ -38,7 +36,7 @@ def serve(host: str, port: int | None, workers: int, threads: int, server: str, 
     """Run the web server and a worker until Ctrl-C."""
     with opened_services() as services:
         settings = services.settings
-        _check_keys(services)
+        services.keys.signer("ES256", services.clock.now())
     port = port or port_of_issuer(settings) or DEFAULT_PORT
     command = server_command(server, host=host, port=port, workers=workers, threads=threads)
     check_port(host, port, remedy="choose another one with --port")
@@ -136,14 +134,3 @@ def check_port(host: str, port: int, *, remedy: str) -> None:
                     f"Port {port} on {host} is in use by another program. Stop that one, or {remedy}."
                 ) from None
             raise click.ClickException(f"Can't listen on {host}:{port}: {error.strerror}; {remedy}.") from None
-
-
-def _check_keys(services: Services) -> None:
-    try:
-        services.keys.signer("ES256", services.clock.now())
-    except KeyUnavailable as error:
-        if error.__cause__ is not None:
-            raise click.ClickException(
-                "The signing keys can't be opened. Set IDP_SECRET to the one this database began with."
-            ) from None
-        raise click.ClickException("There is no signing key. Run `idp init` first.") from None
