@@ -5,8 +5,8 @@ anything itself: whoever disables or deletes a client, or withdraws a consent, c
 transaction. No Flask, no Authlib.
 """
 
-from idp.clients.consents import ConsentRow, find_consent, grant_consent, list_consents, withdraw_consent
-from idp.clients.find import authenticate_secret, find_client, list_clients
+from idp.clients.consents import ConsentRow, find_consent, grant_consent, hold_consent, list_consents, withdraw_consent
+from idp.clients.find import authenticate_secret, find_client, list_clients, resource_identifiers
 from idp.clients.lifecycle import delete_client, disable_client, enable_client, rotate_client_secret
 from idp.clients.registration import ClientProblem, ClientSpec, CreatedClient, create_client, update_client
 
@@ -23,8 +23,10 @@ __all__ = [
     "find_client",
     "find_consent",
     "grant_consent",
+    "hold_consent",
     "list_clients",
     "list_consents",
+    "resource_identifiers",
     "rotate_client_secret",
     "update_client",
     "withdraw_consent",

@@ -37,6 +37,19 @@ def find_consent(tx: Tx, user_id: str, client_id: str) -> Consent | None:
     )
 
 
+def hold_consent(tx: Tx, user_id: str, client_id: str) -> Consent | None:
+    """As `find_consent`, and nobody withdraws it before this transaction ends. Call it before the session is locked.
+
+    Without the lock a code could be issued on a consent that was withdrawn, and its tokens ended, a moment before.
+    """
+    return tx.scalar(
+        select(Consent)
+        .where(Consent.user_id == user_id, Consent.client_id == client_id, Consent.withdrawn_at.is_(None))
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+
+
 def grant_consent(tx: Tx, *, user_id: str, client_id: str, scopes: tuple[str, ...], now: datetime) -> Consent:
     """Add `scopes` to what the person allowed the client, and return the consent in force."""
     _insert_if_absent(
@@ -51,12 +64,8 @@ def grant_consent(tx: Tx, *, user_id: str, client_id: str, scopes: tuple[str, ..
         },
     )
     # The row exists now; the lock makes two answers from two tabs unite their scopes instead of overwriting each other.
-    consent = tx.scalars(
-        select(Consent)
-        .where(Consent.user_id == user_id, Consent.client_id == client_id, Consent.withdrawn_at.is_(None))
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    ).one()
+    consent = hold_consent(tx, user_id, client_id)
+    assert consent is not None
     consent.scopes = tuple(dict.fromkeys((*consent.scopes, *scopes)))
     consent.updated_at = now
     tx.flush()

@@ -48,3 +48,8 @@ def list_clients(tx: Tx) -> list[Client]:
 def is_client_id(text: str) -> bool:
     """Whether the database may be asked about this identifier at all (PostgreSQL refuses NUL with an error)."""
     return 0 < len(text) <= MAX_CLIENT_ID_LENGTH and is_storable(text)
+
+
+def resource_identifiers(client: Client) -> frozenset[str]:
+    """The audiences that this client is, as a resource server: it may ask what tokens for them are worth (RFC 7662)."""
+    return frozenset(client.resource_identifiers)

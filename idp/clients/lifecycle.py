@@ -14,7 +14,7 @@ from idp.db.models import Client, ClientSecret
 from idp.kit.identifiers import new_identifier, shard_key_of
 from idp.kit.opaque import Secret, hash_secret, new_secret
 
-SECRET_PREFIX = "idp_cs_"  # noqa: S105 - a mark for secret scanners, no secret
+SECRET_PREFIX = "idp_cs_"
 PUBLIC_METHOD = "none"
 
 

@@ -109,12 +109,14 @@ def _may_be_native(uri: str) -> bool:
 
 
 _NOT_COLUMNS = {"public"}
-_LISTS = {"redirect_uris", "post_logout_redirect_uris", "allowed_resources"}
+_LISTS = {"redirect_uris", "post_logout_redirect_uris", "allowed_resources", "resource_identifiers"}
 
 
 def _columns(spec: ClientSpec) -> dict[str, Any]:
-    return {"is_native": _is_native(spec)} | {
-        name: list(value) if name in _LISTS else value for name, value in _values(spec) if name not in _NOT_COLUMNS
+    columns = {name: list(value) if name in _LISTS else value for name, value in _values(spec)}
+    return {
+        **{name: value for name, value in columns.items() if name not in _NOT_COLUMNS},
+        "is_native": _is_native(spec),
     }
 
 

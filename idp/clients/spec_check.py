@@ -50,9 +50,10 @@ class ClientSpec:
     grant_types: tuple[str, ...] | None = None
     scopes: tuple[str, ...] | None = None
     token_endpoint_auth_method: str | None = None
-    id_token_signed_response_alg: str = "ES256"  # noqa: S105 - no password
+    id_token_signed_response_alg: str = "ES256"
     allowed_resources: tuple[str, ...] = ()
     default_resource: str | None = None
+    resource_identifiers: tuple[str, ...] = ()
     logo_uri: str | None = None
     client_uri: str | None = None
     policy_uri: str | None = None
@@ -129,9 +130,12 @@ def _check_scopes(spec: ClientSpec) -> Iterator[ClientProblem]:
 
 
 def _check_resources(spec: ClientSpec) -> Iterator[ClientProblem]:
-    for resource in spec.allowed_resources:
-        if find_resource_problem(resource):
-            yield ClientProblem("allowed_resources", f"{_shown(resource)} is not an absolute URI without a fragment")
+    for field in ("allowed_resources", "resource_identifiers"):
+        for resource in getattr(spec, field):
+            if problem := find_resource_problem(resource):
+                yield ClientProblem(field, f"{_shown(resource)} {problem}")
+    if spec.public and spec.resource_identifiers:
+        yield ClientProblem("resource_identifiers", "need a client with a secret, because only such may introspect")
 
 
 def find_resource_problem(resource: str) -> str | None:
