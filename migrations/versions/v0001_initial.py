@@ -64,6 +64,7 @@ def upgrade() -> None:
         sa.Column("profile", sa.String(length=16), nullable=False),
         sa.Column("default_resource", sa.Text(), nullable=True),
         sa.Column("allowed_resources", sa.JSON(), nullable=False),
+        sa.Column("resource_identifiers", sa.JSON(), nullable=False),
         sa.Column("logo_uri", sa.Text(), nullable=True),
         sa.Column("client_uri", sa.Text(), nullable=True),
         sa.Column("policy_uri", sa.Text(), nullable=True),

@@ -62,6 +62,8 @@ class Client(Base):
     profile: Mapped[str] = mapped_column(String(16), default="oidc")
     default_resource: Mapped[str | None]
     allowed_resources: Mapped[list[str]] = mapped_column(JSON)
+    # The audiences that this client is itself, as a resource server: what it may introspect (RFC 7662 §4).
+    resource_identifiers: Mapped[list[str]] = mapped_column(JSON, default=list)
     logo_uri: Mapped[str | None]
     client_uri: Mapped[str | None]
     policy_uri: Mapped[str | None]
