@@ -18,6 +18,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "clients": {"id": "c", "name": "Wiki", "token_endpoint_auth_method": "client_secret_basic"}
     | {"grant_types": ("authorization_code",), "response_types": ["code"], "scopes": ("openid",)}
     | {"redirect_uris": ["https://wiki.example.org/cb"], "post_logout_redirect_uris": [], "allowed_resources": []}
+    | {"resource_identifiers": []}
     | {"id_token_signed_response_alg": "ES256", "refresh_binding": "session", "refresh_rotation": "always"}
     | {"created_at": NOON},
     "client_secrets": {"id": "cs", "client_id": "c", "secret_hash": b"hash", "created_at": NOON},

@@ -234,11 +234,10 @@ class TestTheRunner:
 
         assert enforced
 
+    @pytest.mark.parametrize("database_backend", ["postgresql"], indirect=True)  # SQLite has no such settings
     def test_a_migration_waits_only_briefly_for_a_lock_but_may_work_for_long(
         self, app: Flask, engine: Engine, longer_history: Path
     ) -> None:
-        if engine.dialect.name == "sqlite":
-            return  # it has no such settings: the one writer waits by busy_timeout
         migrate.upgrade(app)
 
         self._upgrade(app, longer_history)

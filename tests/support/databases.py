@@ -110,7 +110,7 @@ def open_engine(url: str) -> Engine:
 @contextmanager
 def migrating_app(url: str) -> Iterator[Flask]:
     """The least application that migrations can run in: for the template, and for tests of migrations."""
-    app = Flask("migrations")
+    app = Flask(__name__)
     app.config["SQLALCHEMY_DATABASE_URI"] = normalized_url(url)
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(normalized_url(url), 3)
     db.init_app(app)
