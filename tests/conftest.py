@@ -4,7 +4,14 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.support.chromium", "tests.support.databases", "tests.support.heart"]
+pytest_plugins = [
+    "tests.support.characters",
+    "tests.support.chromium",
+    "tests.support.databases",
+    "tests.support.heart",
+    "tests.support.pages",
+    "tests.support.receivers",
+]
 
 # No deadline: two cores and a database under load say nothing about a property. In CI the examples are always the same,
 # so that a red run is about the change that it tests.
