@@ -5,12 +5,12 @@ import os
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = [
-    "tests.support.characters",
     "tests.support.chromium",
     "tests.support.databases",
     "tests.support.heart",
     "tests.support.pages",
     "tests.support.receivers",
+    "tests.support.characters",  # after those that it imports
 ]
 
 # No deadline: two cores and a database under load say nothing about a property. In CI the examples are always the same,

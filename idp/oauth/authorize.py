@@ -69,7 +69,7 @@ def show_consent() -> Response:
         scopes=scope_lines(flow.request.asked_scopes),
         action=here,
         hidden={"shown_to": _shown_to(session)},
-        switch_path=own_url(f"/login?request={flow.handle}"),
+        switch_path=own_url(f"/login?request={flow.handle}&switch=yes"),
     )
 
 
