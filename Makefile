@@ -85,12 +85,20 @@ test: setup-dev  ## run all tests: SQLite, a real PostgreSQL, a real Chromium (A
 test-no-browser: setup-dev  ## run all tests but those that need Chromium
 	@$(BIN)/pytest -n $(TEST_WORKERS) --dist worksteal -m "not browser" $(ARGS)
 
-.PHONY: lint
-lint: setup-dev  ## style, formatting, types, the rooms' borders, declared dependencies
+.PHONY: lint lint-style lint-types lint-borders lint-dependencies
+lint: lint-style lint-types lint-borders lint-dependencies  ## style, types, the rooms' borders, declared dependencies
+
+lint-style: setup-dev
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
+
+lint-types: setup-dev
 	$(BIN)/mypy $(SOURCES)
+
+lint-borders: setup-dev
 	$(BIN)/lint-imports
+
+lint-dependencies: setup-dev
 	$(BIN)/deptry .
 
 .PHONY: format
