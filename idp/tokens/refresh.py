@@ -24,7 +24,7 @@ from idp.sessions import REFRESH_TOUCH_INTERVAL, Actor, SessionPolicy, end_parti
 from idp.settings import Settings
 from idp.tokens.families import REFRESH_GRANT
 from idp.tokens.issued import OFFLINE_ACCESS, Issued, Refused, refuse_grant
-from idp.tokens.refresh_tokens import MAXIMUM_GENERATION, RefreshToken, read_refresh_token, write_refresh_token
+from idp.tokens.refresh_tokens import RefreshToken, read_refresh_token, write_refresh_token
 from idp.tokens.turns import Generations, Turn, decide
 
 log = structlog.get_logger(__name__)
@@ -303,7 +303,6 @@ def _skip(tx: Tx, family: TokenFamily, presented: _Presented, settings: Settings
         update(TokenFamily)
         .where(
             TokenFamily.id == family.id,
-            TokenFamily.generation < MAXIMUM_GENERATION,
             Client.id == TokenFamily.client_id,
         )
         .values(

@@ -17,7 +17,6 @@ from idp.kit.opaque import Secret, base64url, base64url_decode, hash_secret
 PREFIX = "idp_rt_"
 PURPOSE = "refresh-token"
 SECRET_BYTES = 16
-MAXIMUM_GENERATION = 2**32 - 1
 _SHAPE = re.compile(r"idp_rt_[A-Za-z0-9_-]{96}\Z")
 
 
