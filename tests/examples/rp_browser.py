@@ -50,3 +50,10 @@ class Browser:
         """The value of the session cookie."""
         cookie = self.client.get_cookie(COOKIE)
         return cookie.value if cookie else None
+
+    @property
+    def is_signed_in(self) -> bool:
+        """What the open page is told when it asks whether it still tells the truth."""
+        status: dict[str, bool] | None = self.get("/status").json
+        assert status is not None
+        return status["signed_in"]

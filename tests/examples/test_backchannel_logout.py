@@ -43,8 +43,8 @@ def test_only_the_named_session_ends(app, browser, provider, family):
 
     notify(app, provider.logout_token(CLIENT_ID, sid=family.sid))
 
-    assert not browser.get("/status").json["signed_in"]
-    assert other.get("/status").json["signed_in"]
+    assert not browser.is_signed_in
+    assert other.is_signed_in
 
 
 @pytest.mark.spec("Back-Channel Logout", "2.6")
@@ -54,14 +54,14 @@ def test_a_token_without_sid_ends_all_sessions_of_the_person(app, browser, provi
 
     assert notify(app, provider.logout_token(CLIENT_ID)).status_code == 200
 
-    assert not browser.get("/status").json["signed_in"]
-    assert not other.get("/status").json["signed_in"]
+    assert not browser.is_signed_in
+    assert not other.is_signed_in
 
 
 def test_a_token_with_sid_alone_ends_the_session(app, browser, provider, family):
     assert notify(app, provider.logout_token(CLIENT_ID, sid=family.sid, sub=None)).status_code == 200
 
-    assert not browser.get("/status").json["signed_in"]
+    assert not browser.is_signed_in
 
 
 @pytest.mark.parametrize("changes", [{"sid": "unknown"}, {"sub": "somebody-else"}])
@@ -69,7 +69,7 @@ def test_a_token_for_somebody_else_ends_nothing_and_is_answered_well(app, browse
     token = provider.logout_token(CLIENT_ID, **({"sid": family.sid} | changes))
 
     assert notify(app, token).status_code == 200
-    assert browser.get("/status").json["signed_in"]
+    assert browser.is_signed_in
 
 
 def test_a_late_notice_spares_a_sign_in_after_the_end(app, browser, provider, family):
@@ -77,7 +77,7 @@ def test_a_late_notice_spares_a_sign_in_after_the_end(app, browser, provider, fa
 
     notify(app, provider.logout_token(CLIENT_ID, toe=before))
 
-    assert browser.get("/status").json["signed_in"]
+    assert browser.is_signed_in
 
 
 def test_a_notice_that_overtakes_the_sign_in_leaves_nobody_signed_in(app, provider, browser):
@@ -103,7 +103,7 @@ def test_a_token_is_used_once(app, browser, provider, family):
 
     assert again.status_code == 400
     assert "used before" in again.json["error_description"]
-    assert browser.get("/status").json["signed_in"]
+    assert browser.is_signed_in
 
 
 @pytest.mark.spec("Back-Channel Logout", "2.6")
@@ -147,9 +147,9 @@ def test_a_token_with_one_fault_is_refused_and_its_repair_is_taken(app, browser,
     assert refused.status_code == 400, refused.data
     assert refused.json["error"] == "invalid_request"
     assert refused.headers["Cache-Control"] == "no-store"
-    assert browser.get("/status").json["signed_in"]
+    assert browser.is_signed_in
     assert notify(app, provider.logout_token(CLIENT_ID)).status_code == 200
-    assert not browser.get("/status").json["signed_in"]
+    assert not browser.is_signed_in
 
 
 def part(content):
@@ -190,7 +190,7 @@ def test_forgeries_are_refused(app, browser, provider, family):
     answers = {name: notify(app, token).status_code for name, token in forgeries(provider).items()}
 
     assert set(answers.values()) == {400}, answers
-    assert browser.get("/status").json["signed_in"]
+    assert browser.is_signed_in
 
 
 @pytest.mark.parametrize("count", [0, 2])
@@ -205,7 +205,7 @@ def test_a_token_in_the_query_is_not_looked_at(app, browser, provider, family):
 
     assert app.test_client().post(f"/backchannel-logout?logout_token={token}").status_code == 400
     assert app.test_client().get(f"/backchannel-logout?logout_token={token}").status_code == 405
-    assert browser.get("/status").json["signed_in"]
+    assert browser.is_signed_in
 
 
 def test_a_rotated_key_is_fetched_when_it_is_first_seen(app, browser, provider, family, monkeypatch):
@@ -214,7 +214,7 @@ def test_a_rotated_key_is_fetched_when_it_is_first_seen(app, browser, provider, 
     monkeypatch.setattr("examples.relying_party.provider.KEYS_FETCHED_AT_MOST_EVERY_SECONDS", 0)
 
     assert notify(app, provider.logout_token(CLIENT_ID, sid=family.sid)).status_code == 200
-    assert not browser.get("/status").json["signed_in"]
+    assert not browser.is_signed_in
 
 
 def test_tokens_under_unknown_keys_do_not_make_us_fetch_keys_each_time(app, provider, family):
@@ -233,4 +233,4 @@ def test_while_keys_cannot_be_fetched_the_provider_is_asked_to_try_again(app, br
 
     provider.is_down = False
     assert notify(app, provider.logout_token(CLIENT_ID)).status_code == 200
-    assert not browser.get("/status").json["signed_in"]
+    assert not browser.is_signed_in

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-Answering = Callable[[socket.socket, bytes], None]
+Answering = Callable[[socket.socket, bytes], object]
 
 
 class RawServer:
