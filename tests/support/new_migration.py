@@ -39,6 +39,6 @@ if __name__ == "__main__":
     written = write_migration(sys.argv[1])
     if written is None:
         sys.exit("The models ask for nothing that the history has not.")
-    for step in (["check", "--fix", "--quiet"], ["format", "--quiet"]):
+    for step in (["format", "--quiet"], ["check", "--fix", "--quiet"], ["format", "--quiet"]):
         subprocess.run([sys.executable, "-m", "ruff", *step, str(written)], check=False)
     sys.stdout.write(f"Written: {written.relative_to(MIGRATIONS.parent)}. Read it, then run make test.\n")
