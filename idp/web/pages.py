@@ -52,6 +52,7 @@ def error_page(
     return page(
         "error.html",
         status=status,
+        is_passing=status in {429, 503},
         title=title,
         what_happened=what_happened,
         what_next=what_to_do,
