@@ -146,7 +146,11 @@ def load_settings(
     False). Raises `SettingsError`, whose text names the setting and the remedy.
     """
     environment = os.environ if environment is None else environment
-    values: dict[str, Any] = {**_read_file(environment.get("IDP_CONFIG")), **_read_environment(environment), **overrides}
+    values: dict[str, Any] = {
+        **_read_file(environment.get("IDP_CONFIG")),
+        **_read_environment(environment),
+        **overrides,
+    }
     try:
         settings = Settings(**values)
     except ValidationError as error:
@@ -165,7 +169,7 @@ def _read_file(path: str | None) -> dict[str, Any]:
     if not path:
         return {}
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             return tomllib.load(file)
     except OSError as error:
         raise SettingsError(f"IDP_CONFIG names {path}, which can't be read: {error.strerror}.") from None
@@ -180,7 +184,9 @@ def _read_environment(environment: Mapping[str, str]) -> dict[str, str]:
             continue
         field = name.removeprefix(PREFIX).lower()
         if field not in Settings.model_fields:
-            raise SettingsError(f"{name} is not a setting. docs/settings.md lists them all; remove it or mend its name.")
+            raise SettingsError(
+                f"{name} is not a setting. docs/settings.md lists them all; remove it or mend its name."
+            )
         values[field] = value
     return values
 
@@ -190,7 +196,9 @@ def _explain(error: ValidationError) -> str:
     for problem in error.errors():
         name = PREFIX + str(problem["loc"][0]).upper() if problem["loc"] else "settings"
         if problem["type"] == "extra_forbidden":
-            lines.append(f"{name.removeprefix(PREFIX).lower()} (in the file) is not a setting. docs/settings.md lists all.")
+            lines.append(
+                f"{name.removeprefix(PREFIX).lower()} (in the file) is not a setting. docs/settings.md lists all."
+            )
         else:
             lines.append(f"{name}: {problem['msg'].removeprefix('Value error, ')}.")
     return "\n".join(lines)
@@ -221,24 +229,29 @@ def _refuse_dangerous(settings: Settings) -> None:
     _check_issuer(settings.issuer)
     if settings.secret is None:
         raise SettingsError(
-            "IDP_SECRET is not set. Make one with `python3 -c 'import secrets; print(secrets.token_urlsafe(48))'`, keep it "
-            "outside the database, and give the same one to every node."
+            "IDP_SECRET is not set. Make one with `python3 -c 'import secrets; print(secrets.token_urlsafe(48))'`, "
+            "keep it outside the database, and give the same one to every node."
         )
     for name, secret in [("IDP_SECRET", settings.secret)] + [
         ("IDP_SECRET_PREVIOUS", previous) for previous in settings.secret_previous
     ]:
         if len(secret.reveal()) < MINIMUM_SECRET_LENGTH:
-            raise SettingsError(f"{name} is shorter than {MINIMUM_SECRET_LENGTH} characters: choose a random, longer one.")
+            raise SettingsError(
+                f"{name} is shorter than {MINIMUM_SECRET_LENGTH} characters: choose a random, longer one."
+            )
     if not settings.database_url.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
         raise SettingsError(
             "IDP_DATABASE_URL must begin with sqlite:/// or postgresql:// (for example postgresql://idp@db.internal/idp)."
         )
     if settings.access_token_lifetime > timedelta(hours=1):
         raise SettingsError(
-            "IDP_ACCESS_TOKEN_LIFETIME is over one hour. An access token outlives a sign-out by its lifetime: use 1h or less."
+            "IDP_ACCESS_TOKEN_LIFETIME is over one hour. "
+            "An access token outlives a sign-out by its lifetime: use 1h or less."
         )
     if settings.authorization_code_lifetime > timedelta(minutes=10):
-        raise SettingsError("IDP_AUTHORIZATION_CODE_LIFETIME is over 10 minutes, the longest that RFC 6749 §4.1.2 advises.")
+        raise SettingsError(
+            "IDP_AUTHORIZATION_CODE_LIFETIME is over 10 minutes, the longest that RFC 6749 §4.1.2 advises."
+        )
     for idle, absolute in (
         ("browser_idle_lifetime", "browser_absolute_lifetime"),
         ("keep_signed_in_idle_lifetime", "browser_absolute_lifetime"),

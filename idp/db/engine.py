@@ -38,8 +38,12 @@ def normalized_url(url: str) -> str:
 def engine_options(url: str, pool_size: int) -> dict[str, Any]:
     """Engine options: bounded waits everywhere, so that a dead database is an error and not a hang."""
     if url.startswith("sqlite"):
-        return {"connect_args": {"timeout": BUSY_TIMEOUT_SECONDS}, "pool_size": pool_size, "max_overflow": 0,
-                "pool_timeout": BUSY_TIMEOUT_SECONDS}
+        return {
+            "connect_args": {"timeout": BUSY_TIMEOUT_SECONDS},
+            "pool_size": pool_size,
+            "max_overflow": 0,
+            "pool_timeout": BUSY_TIMEOUT_SECONDS,
+        }
     return {
         "isolation_level": "READ COMMITTED",
         "pool_size": pool_size,

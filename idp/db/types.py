@@ -75,7 +75,7 @@ class Words(TypeDecorator[tuple[str, ...]]):
         return None if value is None else "".join(f" {word}" for word in value) + " "
 
     def process_result_value(self, value: Any, dialect: Dialect) -> tuple[str, ...] | None:
-        """" a b " → ("a", "b")."""
+        """ " a b " → ("a", "b")."""
         return None if value is None else tuple(value.split())
 
 

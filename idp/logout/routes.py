@@ -210,9 +210,7 @@ def _find_question(tx: Tx, now: datetime) -> tuple[StoredRequest | None, Questio
     if stored is None or "posted" in stored.parameters:
         return None, Question("", None, None, None)
     client = tx.get(Client, stored.client_id) if stored.client_id else None
-    return stored, Question(
-        handle, client, stored.parameters.get("return_address"), stored.parameters.get("ended_app")
-    )
+    return stored, Question(handle, client, stored.parameters.get("return_address"), stored.parameters.get("ended_app"))
 
 
 def _after_sign_out(return_address: str | None, receipt: Secret | None) -> Response:

@@ -138,7 +138,9 @@ def list_devices(
         app_count=counts.get(SessionKind.APP, 0),
         next_browsers=_next_live(browsers, page_size, moments),
         next_apps=_next_live(apps, page_size, moments),
-        next_ended=_write_cursor(ended_page[-1].ended_at, ended_page[-1].session_id) if len(ended) > page_size else None,
+        next_ended=_write_cursor(ended_page[-1].ended_at, ended_page[-1].session_id)
+        if len(ended) > page_size
+        else None,
     )
 
 
@@ -233,7 +235,7 @@ def _count_live(
         .where(Session.user_id == user_id, _other_than(except_session_id), is_live(now, policy, client=app))
         .group_by(Session.kind)
     )
-    return {kind: count for kind, count in rows}
+    return {row[0]: row[1] for row in rows}
 
 
 def _device_row(session: Session, client_name: str | None, details: Any, current_session_id: str | None) -> DeviceRow:

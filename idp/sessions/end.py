@@ -84,7 +84,7 @@ def end_sessions(
     now: datetime,
     tell_applications: bool = True,
 ) -> Ended:
-    """End these sessions of this person. Others' sessions, unknown ids and sessions already ended are left alone (I13)."""
+    """End these sessions of this person. Others' sessions, unknown ids and ended sessions are left alone (I13)."""
     sessions = _lock_sessions(tx, user_id, Session.id.in_(session_ids))
     return _end(
         tx,
@@ -293,9 +293,7 @@ def _end(
     )
     _expire_codes(tx, AuthorizationCode.session_id.in_(of_event), now)
     if access_expires_at is not None:
-        tx.execute(
-            update(LogoutEvent).where(LogoutEvent.id == event_id).values(access_expires_at=access_expires_at)
-        )
+        tx.execute(update(LogoutEvent).where(LogoutEvent.id == event_id).values(access_expires_at=access_expires_at))
     deliveries = (
         outbox.enqueue(tx, event_id=event_id, user_id=user_id, ended=ended, now=now) if tell_applications else 0
     )
@@ -345,8 +343,8 @@ def _end_participations(
 def _mark_families(tx: Tx, which: ColumnElement[bool], *, reason: EndReason, now: datetime) -> datetime | None:
     """Mark every family, then read when the last access token dies.
 
-    The mark is a lock point, not the truth: a refresh already in flight has the row, so this UPDATE waits for it and the
-    read below sees the `access_expires_at` it handed out; a later refresh finds the mark when it re-checks its row.
+    The mark is a lock point, not the truth: a refresh already in flight has the row, so this UPDATE waits for it, and
+    the read below sees the `access_expires_at` it handed out; a later refresh finds the mark when it re-checks its row.
     Without it, READ COMMITTED would let a waiting refresh check only its own row and not the ended session
     (docs/adr/0002). Revoked families count too: their access tokens may still be out there.
     """

@@ -38,9 +38,7 @@ def check_access_token(tx: Tx, *, claims: AccessTokenClaims, settings: Settings,
     return live if live is not None and live.client.id == claims.client_id else None
 
 
-def check_refresh_token(
-    tx: Tx, *, token: str, settings: Settings, keyring: Keyring, now: datetime
-) -> LiveToken | None:
+def check_refresh_token(tx: Tx, *, token: str, settings: Settings, keyring: Keyring, now: datetime) -> LiveToken | None:
     """The family of a refresh token that would be honoured now. Looking does not change anything."""
     presented = read_refresh_token(token, keyring)
     if presented is None:

@@ -20,7 +20,7 @@ CLIENT_SUBJECT_PREFIX = "client:"  # a user's `sub` is base64url and has no colo
 
 @dataclass(frozen=True)
 class Issued:
-    """Everything that the tokens of one answer say. `access_expires_at` is what the database recorded, to the second."""
+    """Everything that the tokens of one answer say. `access_expires_at` is what the database recorded."""
 
     family_id: str
     jti: str

@@ -151,9 +151,7 @@ def _rotate_or_hold(connection: Connection, presented: _Presented, settings: Set
 
 
 def _whole_row(family_id: str, now: datetime, settings: Settings) -> Any:
-    return select(*_FAMILY, *_REST, _expiry(now, settings).label("exp")).where(
-        TokenFamily.id == family_id, *_joined()
-    )
+    return select(*_FAMILY, *_REST, _expiry(now, settings).label("exp")).where(TokenFamily.id == family_id, *_joined())
 
 
 def _joined() -> tuple[Any, ...]:
@@ -195,7 +193,7 @@ def _later(column: Any, candidate: Any) -> Any:
 
 
 def _expiry(now: datetime, settings: Settings) -> Any:
-    """SQL: the `exp` of the access token of this answer, in whole seconds; what the row records is what the JWT says."""
+    """SQL: the `exp` of the access token of this answer, in whole seconds: what the row records, the JWT says."""
     second = to_microseconds(now.replace(microsecond=0))
     return second + _coalesce(Client.access_token_lifetime, settings.access_token_lifetime)
 
@@ -242,9 +240,7 @@ def _touch_session(database: Database, row: Any, now: datetime) -> None:
         log.warning("session_not_touched", session_id=row.session_id)
 
 
-def _settle_under_lock(
-    tx: Tx, presented: _Presented, settings: Settings, keyring: Keyring
-) -> Issued | Refused | None:
+def _settle_under_lock(tx: Tx, presented: _Presented, settings: Settings, keyring: Keyring) -> Issued | Refused | None:
     """What to do when the one statement found nothing. None: try it again. The caller commits in every case."""
     token, now = presented.token, presented.now
     seen = tx.get(TokenFamily, token.family_id)

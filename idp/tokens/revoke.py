@@ -75,7 +75,9 @@ def revoke_family(
     return True
 
 
-def deny_access_token(tx: Tx, *, jti: str, client_id: str, user_id: str | None, expires_at: datetime, now: datetime) -> None:
+def deny_access_token(
+    tx: Tx, *, jti: str, client_id: str, user_id: str | None, expires_at: datetime, now: datetime
+) -> None:
     """Refuse one access token at our endpoints from this commit until it expires by itself."""
     try:
         with tx.begin_nested():

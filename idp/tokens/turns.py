@@ -29,7 +29,13 @@ class Generations:
 
 
 def decide(
-    state: Generations, presented: int, *, now: datetime, leeway: timedelta, lost_answer: timedelta, rotates: bool = True
+    state: Generations,
+    presented: int,
+    *,
+    now: datetime,
+    leeway: timedelta,
+    lost_answer: timedelta,
+    rotates: bool = True,
 ) -> Turn:
     """What a genuine token of generation `presented` gets. `rotates` is False for clients whose policy is `off`.
 

@@ -10,8 +10,8 @@ from sqlalchemy import Engine, create_engine
 
 from idp.db.engine import Database, engine_options, normalized_url
 from idp.keys.store import KeyStore
-from idp.kit.clock import Clock, SystemClock
 from idp.kit.addresses import AllowEntry
+from idp.kit.clock import Clock, SystemClock
 from idp.kit.keyring import Keyring
 from idp.kit.outbound import OutboundClient, OutboundPolicy
 from idp.sessions import SessionPolicy

@@ -17,7 +17,7 @@ import pytest
 from idp import sessions, tokens
 from idp.db.models import AuthorizationCode, EndReason, LogoutEvent, Session, SessionClient, TokenFamily, User
 from idp.kit.opaque import Secret
-from idp.sessions import Actor, Device, SignInRefused, StartedSession
+from idp.sessions import Device, SignInRefused, StartedSession
 from idp.tokens import CodeRefused, CodeRequest, Issued, Refused
 from idp.tokens.refresh_tokens import read_refresh_token
 from tests.support.heart import REDIRECT, Heart, race
@@ -188,7 +188,9 @@ def test_ending_everything_against_refreshes_redemptions_and_approvals_leaves_no
         mine = [session.id for session in heart.all(Session, Session.user_id == person.id)]
         assert heart.all(SessionClient, SessionClient.session_id.in_(mine), SessionClient.ended_at.is_(None)) == []
         assert heart.all(TokenFamily, TokenFamily.user_id == person.id, TokenFamily.revoked_at.is_(None)) == []
-        unused = heart.all(AuthorizationCode, AuthorizationCode.user_id == person.id, AuthorizationCode.used_at.is_(None))
+        unused = heart.all(
+            AuthorizationCode, AuthorizationCode.user_id == person.id, AuthorizationCode.used_at.is_(None)
+        )
         for code in unused:
             assert code.expires_at <= heart.now or code.user_epoch < heart.all(User, User.id == person.id)[0].epoch
 

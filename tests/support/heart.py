@@ -142,7 +142,9 @@ class Heart:
         assert isinstance(code, Secret), code
         return code
 
-    def redeem(self, code: Secret | str, client: Client, database: Database | None = None, **given: Any) -> Issued | Refused:
+    def redeem(
+        self, code: Secret | str, client: Client, database: Database | None = None, **given: Any
+    ) -> Issued | Refused:
         with (database or self.database).transaction() as tx:
             return tokens.redeem_code(
                 tx,

@@ -4,7 +4,16 @@ from datetime import timedelta
 
 import pytest
 
-from idp.db.models import AuditEvent, EndReason, LogoutDelivery, RefreshBinding, RefreshRotation, Session, SessionClient, TokenFamily
+from idp.db.models import (
+    AuditEvent,
+    EndReason,
+    LogoutDelivery,
+    RefreshBinding,
+    RefreshRotation,
+    Session,
+    SessionClient,
+    TokenFamily,
+)
 from idp.kit.opaque import Secret
 from idp.tokens import Issued, Refused
 from idp.tokens.refresh_tokens import read_refresh_token, write_refresh_token

@@ -32,7 +32,15 @@ def test_a_token_with_any_one_character_changed_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "idp_rt_", "idp_rt_" + "A" * 96, "idp_rt_" + "A" * 95 + "=", "x" * 100_000, "idp_rt_" + "é" * 96, "idp_rt_\x00" + "A" * 95],
+    [
+        "",
+        "idp_rt_",
+        "idp_rt_" + "A" * 96,
+        "idp_rt_" + "A" * 95 + "=",
+        "x" * 100_000,
+        "idp_rt_" + "é" * 96,
+        "idp_rt_\x00" + "A" * 95,
+    ],
 )
 def test_garbage_is_refused(text: str) -> None:
     assert read_refresh_token(text, RING) is None

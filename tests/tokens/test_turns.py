@@ -145,8 +145,6 @@ def test_nothing_older_than_the_parent_is_ever_honoured() -> None:
             world, answer = present(world, world.honest)
             assert answer is not None
             world = replace(world, honest=answer)
-            dead |= {
-                old for old in range(1, before.live) if old not in {world.state.parent, world.state.live}
-            }
+            dead |= {old for old in range(1, before.live) if old not in {world.state.parent, world.state.live}}
             for old in dead:
                 assert decide(world.state, old, now=world.now, leeway=LEEWAY, lost_answer=WINDOW) is Turn.REUSE

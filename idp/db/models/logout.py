@@ -44,7 +44,7 @@ class LogoutEvent(Base):
 
 
 class LogoutDelivery(Base):
-    """One notice to one client about one participation: a snapshot, so that later changes of the client don't matter."""
+    """One notice to one client about one participation: a snapshot, so that a client changed later doesn't matter."""
 
     __tablename__ = "logout_deliveries"
 

@@ -23,7 +23,8 @@ class TokenFamily(Base):
     """Generation state of a refresh token, and what its access tokens may do.
 
     No column that changes on rotation (generation, parent_generation, rotated_at, access_expires_at, last_used_at) is
-    in an index, and pages are left half empty: on PostgreSQL every rotation is a HOT update and the table does not grow.
+    in an index, and pages are left half empty: on PostgreSQL every rotation is a HOT update, and the table keeps its
+    size.
     """
 
     __tablename__ = "token_families"
@@ -61,7 +62,9 @@ class TokenFamily(Base):
     __table_args__ = (
         CheckConstraint("generation >= 1", name="generation_from_one"),
         CheckConstraint("parent_generation IS NULL OR parent_generation < generation", name="parent_is_older"),
-        CheckConstraint("(user_id IS NULL) = (grant_type = 'client_credentials')", name="user_unless_client_credentials"),
+        CheckConstraint(
+            "(user_id IS NULL) = (grant_type = 'client_credentials')", name="user_unless_client_credentials"
+        ),
         CheckConstraint("(user_id IS NULL) = (session_id IS NULL)", name="session_with_user"),
         CheckConstraint("(user_id IS NULL) = (session_client_id IS NULL)", name="participation_with_user"),
         CheckConstraint("(revoked_at IS NULL) = (revoke_reason IS NULL)", name="revoked_with_reason"),
