@@ -38,7 +38,7 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def browser(chromium: Browser) -> Iterator[BrowserContext]:
+def real_browser(chromium: Browser) -> Iterator[BrowserContext]:
     """A browser of one person: cookies of its own, nothing remembered from another test."""
     context = chromium.new_context(locale="en-GB", timezone_id="Europe/Vienna")
     context.set_default_timeout(15_000)

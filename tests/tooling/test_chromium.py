@@ -7,12 +7,12 @@ from tests.support.chromium import find_chromium
 
 
 @pytest.mark.browser
-def test_each_browser_of_a_test_starts_with_nothing_remembered(browser: BrowserContext) -> None:
-    page = browser.new_page()
+def test_each_browser_of_a_test_starts_with_nothing_remembered(real_browser: BrowserContext) -> None:
+    page = real_browser.new_page()
     page.set_content("<title>ours</title>")
 
     assert page.title() == "ours"
-    assert browser.cookies() == []
+    assert real_browser.cookies() == []
 
 
 def test_a_wrongly_named_browser_is_not_silently_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
