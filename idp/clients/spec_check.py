@@ -10,7 +10,7 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 from idp.db.models import RefreshBinding, RefreshRotation
-from idp.kit.uris import find_redirect_uri_problem, find_web_uri_problem
+from idp.kit.uris import find_redirect_uri_problem, find_web_uri_problem, origin_of
 from idp.kit.wording import is_storable
 
 GRANT_TYPES = frozenset({"authorization_code", "refresh_token", "client_credentials"})
@@ -19,6 +19,8 @@ ID_TOKEN_ALGORITHMS = frozenset({"ES256", "RS256"})
 # RFC 6749 §3.3: printable ASCII without space, quote and backslash.
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,128}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# Origins go into the policies of our pages: nothing in one may end a directive and begin another.
+_SOURCE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?)?\Z")
 MAX_URIS = 50
 MAX_SCOPES = 100
 MAX_NAME_LENGTH = 200
@@ -100,10 +102,14 @@ def _check_uris(spec: ClientSpec) -> Iterator[ClientProblem]:
         for uri in uris:
             if problem := find_redirect_uri_problem(uri):
                 yield ClientProblem(field, f"{_shown(uri)} {problem}")
+            elif not _SOURCE.match(origin_of(uri)):
+                yield ClientProblem(field, f"{_shown(uri)} has a host name with characters that no host name has")
     for field in ("backchannel_logout_uri", "logo_uri", "client_uri", "policy_uri", "tos_uri"):
         uri = getattr(spec, field)
         if uri is not None and (problem := find_web_uri_problem(uri)):
             yield ClientProblem(field, f"{_shown(uri)} {problem}")
+        elif uri is not None and not _SOURCE.match(origin_of(uri)):
+            yield ClientProblem(field, f"{_shown(uri)} has a host name with characters that no host name has")
 
 
 def _check_grants(spec: ClientSpec) -> Iterator[ClientProblem]:

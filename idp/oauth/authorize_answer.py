@@ -7,19 +7,39 @@ and nothing parses it again. Every answer names its issuer, errors too (RFC 9207
 from base64 import b64encode
 from collections.abc import Mapping
 from hashlib import sha256
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from flask import Response
+from werkzeug.datastructures import Headers
 
 from idp.kit.opaque import Secret
 from idp.kit.uris import origin_of
 from idp.oauth.authorize_request import AuthorizeRequest
-from idp.web import current_services, page, see_other
+from idp.web import current_services, page
 from idp.web.headers import page_policy
 
 # One line, byte for byte what stands in the template: the policy admits exactly this script.
 FORM_POST_SCRIPT = "document.forms[0].submit()"
 _SCRIPT_HASH = b64encode(sha256(FORM_POST_SCRIPT.encode()).digest()).decode()
+
+
+class ExactRedirect(Response):
+    """303 to exactly this address. Never 307, which would pass the person's password on (RFC 9700 §4.12).
+
+    Werkzeug rewrites every Location that it is told of (`|`, `:///`, case of the host): the client registered, and we
+    compared, this very string, and no parser shall have another opinion of it afterwards.
+    """
+
+    def __init__(self, address: str) -> None:
+        super().__init__(status=303)
+        self._address = address
+
+    def get_wsgi_headers(self, environ: Any) -> Headers:
+        """The headers as they are sent."""
+        headers = super().get_wsgi_headers(environ)
+        headers["Location"] = self._address
+        return headers
 
 
 def answer_code(request: AuthorizeRequest, code: Secret) -> Response:
@@ -39,8 +59,7 @@ def _answer(request: AuthorizeRequest, parameters: Mapping[str, str]) -> Respons
     fields["iss"] = current_services().settings.issuer  # RFC 9207 §2
     if request.response_mode == "form_post":
         return _form_post(request.redirect_uri, fields)
-    # 303, never 307: a 307 would pass the person's password on (RFC 9700 §4.12).
-    return see_other(with_query(request.redirect_uri, fields))
+    return ExactRedirect(with_query(request.redirect_uri, fields))
 
 
 def with_query(uri: str, fields: Mapping[str, str]) -> str:

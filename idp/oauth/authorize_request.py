@@ -261,8 +261,9 @@ def _check_resources(sent: Parameters, request: AuthorizeRequest, _: ReadHint) -
 
 
 CHECKS: tuple[Check, ...] = (
-    _check_response_mode,
+    # First the two that say how any further error is answered.
     _check_state,
+    _check_response_mode,
     _check_repetition,
     _check_request_objects,
     _check_response_type,

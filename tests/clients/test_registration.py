@@ -97,6 +97,12 @@ def test_a_confidential_client_on_loopback_is_no_native_app(database: Database) 
             {"backchannel_logout_uri": "https://wiki.example/out"},
             "backchannel_logout_uri",
         ),
+        (
+            {"redirect_uris": ("https://a.example;script-src/",)},
+            {"redirect_uris": ("https://a.example/;script-src",)},
+            "redirect_uris",
+        ),
+        ({"logo_uri": "https://a.example'x/"}, {"logo_uri": "https://[::1]:8443/'x"}, "logo_uri"),
         ({"logo_uri": "javascript:alert(1)"}, {"logo_uri": "https://wiki.example/logo.png"}, "logo_uri"),
         ({"grant_types": ("password",)}, {"grant_types": ("authorization_code",)}, "grant_types"),
         ({"grant_types": ()}, {"grant_types": None}, "grant_types"),

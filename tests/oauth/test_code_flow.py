@@ -1,8 +1,7 @@
 """The authorization code flow end to end: signing in, consent, codes, tokens, refresh."""
 
 from idp.db.models import User
-from tests.support.characters import Provider, RelyingParty
-from tests.support.heart import HandClock
+from tests.support.characters import RelyingParty
 from tests.support.pages import Visitor
 
 
