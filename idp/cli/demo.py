@@ -182,12 +182,12 @@ The demo runs. Ctrl-C stops everything; the data stays in {settings.var_dir}/.
 
 What to try
   1. Open {places.application} and sign in.
-  2. In another terminal, in this folder, sign in with a command-line tool, and see it refresh:
+  2. In another terminal, in this folder, sign in with a command-line tool, as coding assistants do:
        {tool} login
-       {tool} status
+       {tool} whoami
   3. Open {places.issuer}/account/sessions: the browser and the tool are both there.
      Choose "Sign out everywhere". The page shows that the application was told; the
-     application and the tool both say that they were signed out.
+     application and the tool (`whoami` again) both say that they were signed out.
   4. Sign in again, then end it as an administrator does:
        {folder}{command} sessions list --user {USERNAME}
        {folder}{command} sessions end --user {USERNAME} --all
