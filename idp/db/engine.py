@@ -24,6 +24,9 @@ __all__ = ["Database", "Tx", "db", "engine_options", "normalized_url"]
 db = SQLAlchemy(metadata=Base.metadata)
 
 BUSY_TIMEOUT_SECONDS = 5
+# SQLite's waiting for another process is polling without a queue: a writer may be unlucky several times in a row, so
+# its patience is longer than that for a database that does not answer at all.
+SQLITE_WRITER_SECONDS = 15
 
 
 class DatabaseBusy(Exception):
@@ -39,7 +42,7 @@ def engine_options(url: str, pool_size: int) -> dict[str, Any]:
     """Engine options: bounded waits everywhere, so that a dead database is an error and not a hang."""
     if url.startswith("sqlite"):
         return {
-            "connect_args": {"timeout": BUSY_TIMEOUT_SECONDS},
+            "connect_args": {"timeout": SQLITE_WRITER_SECONDS},
             "pool_size": pool_size,
             "max_overflow": 0,
             "pool_timeout": BUSY_TIMEOUT_SECONDS,
@@ -103,7 +106,7 @@ class Database:
         if not self.is_sqlite:
             yield
             return
-        if not self._writers.acquire(timeout=BUSY_TIMEOUT_SECONDS * 2):
+        if not self._writers.acquire(timeout=SQLITE_WRITER_SECONDS):
             raise DatabaseBusy("other writers held the embedded database for too long")
         try:
             yield
@@ -119,7 +122,7 @@ def _prepare_sqlite(engine: Engine) -> None:
     def _on_connect(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # pysqlite must not begin transactions of its own
         cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}")
+        cursor.execute(f"PRAGMA busy_timeout={SQLITE_WRITER_SECONDS * 1000}")
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")  # NORMAL may lose acknowledged commits in WAL mode (I12)
         cursor.execute("PRAGMA foreign_keys=ON")
