@@ -1,0 +1,304 @@
+"""Real processes: serve, worker and demo start, answer, are told to stop, and leave nothing running."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+import requests
+
+from tests.support.pages import Page
+
+ROOT = Path(__file__).resolve().parents[2]
+IDP = [sys.executable, "-m", "idp.cli"]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.05)
+    return found
+
+
+def fetch(url: str) -> dict[str, Any] | None:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            found: dict[str, Any] = json.loads(answer.read())
+            return found
+    except (urllib.error.URLError, OSError):
+        return None
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Machine:
+    """One installation in a folder of its own; every process that it started is gone afterwards."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.issuer = f"http://localhost:{self.port}"
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("IDP_")}
+        self.environment = {**clean, "IDP_VAR_DIR": str(folder / "var"), "IDP_ISSUER": self.issuer}
+        self._started: list[subprocess.Popen[str]] = []
+
+    def run(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*IDP, *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        output = (self.folder / "stderr.txt").open("w")
+        process = subprocess.Popen(
+            [*IDP, *arguments], cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, stderr=output, text=True
+        )
+        output.close()
+        self._started.append(process)
+        return process
+
+    @property
+    def errors(self) -> str:
+        return (self.folder / "stderr.txt").read_text()
+
+    def end(self) -> None:
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    machine = Machine(tmp_path)
+    yield machine
+    machine.end()
+
+
+def children_of(pid: int) -> list[int]:
+    """All living descendants."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,stat="], capture_output=True, text=True, check=True).stdout
+    parents = {int(line.split()[0]): int(line.split()[1]) for line in listed.splitlines() if "Z" not in line.split()[2]}
+    found, wave = [], [pid]
+    while wave:
+        wave = [child for child, parent in parents.items() if parent in wave]
+        found += wave
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(("server", "number"), [("gunicorn", signal.SIGINT), ("granian", signal.SIGTERM)])
+def test_serve_runs_server_and_worker_and_ends_both_when_asked(
+    machine: Machine, server: str, number: signal.Signals
+) -> None:
+    assert machine.run("init").returncode == 0
+    process = machine.start("serve", "--workers", "1", "--server", server)
+
+    configuration = until(lambda: fetch(f"http://127.0.0.1:{machine.port}/.well-known/openid-configuration"))
+    family = children_of(process.pid)
+    until(lambda: "worker_started" in machine.errors)
+    process.send_signal(number)
+
+    assert process.wait(40) == 0, machine.errors
+    assert configuration["issuer"] == machine.issuer
+    assert len(family) >= 3
+    assert not any(is_alive(pid) for pid in family)
+    assert not listens(machine.port)
+    assert "worker_stopped" in machine.errors
+    assert "Traceback" not in machine.errors
+
+
+def test_serve_without_worker_runs_the_server_alone(machine: Machine) -> None:
+    machine.run("init")
+    process = machine.start("serve", "--workers", "1", "--without-worker")
+
+    until(lambda: fetch(f"http://127.0.0.1:{machine.port}/.well-known/openid-configuration"))
+    process.terminate()
+
+    assert process.wait(40) == 0
+    assert "worker_started" not in machine.errors
+
+
+def test_a_supervisor_that_is_killed_leaves_nothing_behind(machine: Machine) -> None:
+    machine.run("init")
+    process = machine.start("serve", "--workers", "1")
+    until(lambda: fetch(f"http://127.0.0.1:{machine.port}/.well-known/openid-configuration"))
+    until(lambda: "worker_started" in machine.errors)
+    family = children_of(process.pid)
+
+    process.kill()
+
+    until(lambda: not any(is_alive(pid) for pid in family))
+    assert not listens(machine.port)
+
+
+def test_a_worker_that_dies_is_started_again(machine: Machine) -> None:
+    machine.run("init")
+    process = machine.start("serve", "--workers", "1")
+    until(lambda: machine.errors.count("worker_started") == 1)
+    holder = next(line for line in machine.errors.splitlines() if "worker_started" in line)
+    worker = int(json.loads(holder)["holder"].split(":")[1])
+
+    os.kill(worker, signal.SIGKILL)
+
+    until(lambda: machine.errors.count("worker_started") == 2)
+    process.terminate()
+    assert process.wait(40) == 0
+
+
+def test_a_busy_port_is_told_in_one_sentence(machine: Machine) -> None:
+    machine.run("init")
+    with socket.create_server(("127.0.0.1", machine.port)):
+        refused = machine.run("serve")
+
+    assert refused.returncode == 1
+    assert f"Port {machine.port} on 127.0.0.1 is in use" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_an_address_that_is_not_ours_is_told_in_one_sentence(machine: Machine) -> None:
+    machine.run("init")
+
+    assert "Can't listen on 192.0.2.1" in machine.run("serve", "--host", "192.0.2.1").stderr
+
+
+def test_a_worker_alone_ends_in_good_order(machine: Machine) -> None:
+    machine.run("init")
+    process = machine.start("worker")
+    until(lambda: "worker_started" in machine.errors)
+
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(20) == 0
+    assert "worker_stopped" in machine.errors
+
+
+# ── The demo ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Browser:
+    """Follows redirects between provider and application, and submits the forms that their pages have."""
+
+    def __init__(self) -> None:
+        self._http = requests.Session()
+        self._http.trust_env = False
+        self.at = ""
+        self.page = Page("")
+
+    def open(self, url: str) -> Page:
+        return self._show(self._http.get(url, timeout=20))
+
+    def submit(self, action: str, button: str = "", **fields: str) -> Page:
+        form = self.page.form(action)
+        name, value = form.buttons.get(button, ("", ""))
+        data = {**form.fields, **({name: value} if name else {}), **fields}
+        return self._show(self._http.post(urljoin(self.at, form.action), data=data, timeout=20))
+
+    def _show(self, answer: requests.Response) -> Page:
+        assert answer.status_code < 400, (answer.status_code, answer.url, answer.text[:2000])
+        self.at, self.page = answer.url, Page(answer.text)
+        return self.page
+
+
+def test_the_demo_tells_its_story_and_keeps_its_data(machine: Machine) -> None:
+    application_port = free_port()
+    arguments = ("demo", "--port", str(machine.port), "--app-port", str(application_port), "--json")
+    process = machine.start(*arguments)
+    told = _read_json(process)
+
+    browser = Browser()
+    browser.open(told["application"])
+    browser.open(told["application"] + "/sign-in")
+    browser.submit("/login", username=told["username"], password=told["password"])
+    if urlsplit(browser.at).path == "/consent":
+        browser.submit("/consent", "consent-allow")
+    assert urlsplit(browser.at).netloc == urlsplit(told["application"]).netloc
+    status = told["application"] + "/status"
+    assert browser._http.get(status, timeout=20).json() == {"signed_in": True}
+
+    listed = json.loads(machine.run("sessions", "list", "--user", "alice", "--json").stdout)
+    ended = machine.run("sessions", "end", "--user", "alice", "--all", "--json")
+    until(lambda: browser._http.get(status, timeout=20).json() == {"signed_in": False}, 15)
+
+    assert [row["applications"] for row in listed] == [["Demo application"]]
+    assert json.loads(ended.stdout)["applications_to_tell"] == 1
+    log = (machine.folder / "var" / "demo.log").read_text()
+    assert '"result": "told"' in log
+    assert told["password"] not in log
+    process.send_signal(signal.SIGINT)
+    assert process.wait(40) == 0
+    assert not listens(machine.port)
+    assert not listens(application_port)
+    again = machine.start(*arguments)
+    assert _read_json(again) == told
+    again.terminate()
+    assert again.wait(40) == 0
+
+
+def test_the_demo_says_which_port_is_busy_and_what_to_do(machine: Machine) -> None:
+    application_port = free_port()
+    with socket.create_server(("127.0.0.1", application_port)):
+        refused = machine.run("demo", "--port", str(machine.port), "--app-port", str(application_port))
+
+    assert refused.returncode == 1
+    assert f"Port {application_port} on 127.0.0.1 is in use" in refused.stderr
+    assert "--app-port" in refused.stderr
+
+
+def test_the_demo_refuses_a_database_that_may_be_a_real_one(machine: Machine) -> None:
+    machine.environment |= {"IDP_DATABASE_URL": "postgresql://db.example/idp", "IDP_SECRET": "s" * 48}
+
+    assert "Unset IDP_DATABASE_URL" in machine.run("demo").stderr
+
+
+def test_the_demo_takes_over_nobodys_account(machine: Machine) -> None:
+    machine.run("init")
+    machine.run("users", "create", "--username", "alice", "--password-stdin", given="a real person's")
+
+    refused = machine.run("demo", "--port", str(machine.port), "--app-port", str(free_port()))
+
+    assert refused.returncode == 1
+    assert "whom the demo did not make" in refused.stderr
+
+
+def _read_json(process: subprocess.Popen[str]) -> dict[str, str]:
+    assert process.stdout is not None
+    text = ""
+    while not text.rstrip().endswith("}"):
+        line = process.stdout.readline()
+        assert line, "the demo ended before it was ready"
+        text += line
+    found: dict[str, str] = json.loads(text)
+    return found
