@@ -176,11 +176,12 @@ def test_ten_thousand_sessions_cost_four_statements_and_a_tenth_of_a_second(site
     many_sessions(site, ada, 10_000)
     here.page("/account/sessions")  # templates and statements are compiled once per process
 
-    with statements(site.heart.database.engine) as seen:
-        times = [_timed(here) for _ in range(5)]
+    with statements(site.engine) as seen:
+        here.page("/account/sessions")
 
-    assert len(seen) <= 4 * 5, seen
-    assert min(times) < 0.1, times
+    assert len(seen) <= 4, seen
+    # The best of several: other work on the machine makes single ones slower, a wrong plan makes all of them slow.
+    assert any(_timed(here) < 0.1 for _ in range(20))
 
 
 def _timed(browser: Visitor) -> float:

@@ -1,11 +1,14 @@
 """Signing in: the right pair, the wrong one, what is told, and what a browser holds afterwards."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import update
 
+from idp import users
 from idp.db.models import AuditEvent, EndReason, Session, User
+from idp.kit.opaque import Secret
 from tests.support.pages import PASSWORD, Page, Site
 
 
@@ -106,13 +109,11 @@ def test_signing_out_everywhere_while_the_password_is_checked_refuses_the_sign_i
     ada = site.person("ada")
     from idp.login import password
 
-    checks_for = password.checks_for
-
     class Overtaken:
-        def verify(self, stored: str | None, given: object) -> bool:
+        def verify(self, stored: str | None, given: Secret) -> bool:
             with site.heart.database.transaction() as tx:
                 tx.execute(update(User).where(User.id == ada.id).values(epoch=User.epoch + 1))
-            return bool(checks_for(4).verify(stored, given))  # type: ignore[arg-type]
+            return bool(users.checks_for(4).verify(stored, given))
 
     monkeypatch.setattr(password, "checks_for", lambda limit: Overtaken())
 
@@ -173,7 +174,8 @@ def test_a_form_with_an_empty_field_is_asked_for_again_and_costs_no_guess(
     browser = site.visitor()
     form = browser.page("/login").form("/login")
 
-    answer = browser.submit(form, **{"username": "ada", "password": PASSWORD, field: ""})
+    filled: dict[str, Any] = {"username": "ada", "password": PASSWORD, field: ""}
+    answer = browser.submit(form, **filled)
 
     assert answer.status_code == 400
     assert "Enter your e-mail address or username, and your password." in answer.text

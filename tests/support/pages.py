@@ -4,22 +4,23 @@ A visitor keeps cookies, follows no redirect by itself, and fills in the forms t
 a button that is missing there fails the test.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import Engine
 from werkzeug.test import TestResponse
 
-from idp import account, login, users, web
+from idp import users
+from idp.app import create_app
 from idp.db.models import User
 from idp.kit.opaque import Secret
 from idp.settings import Settings
-from idp.web.services import EXTENSION, Services, build_services
+from idp.web.services import EXTENSION, Services
 from tests.support.heart import Heart
 
 PASSWORD = "correct horse battery staple"
@@ -129,7 +130,7 @@ class Visitor:
     def sign_in(self, name: str, password: str = PASSWORD, *, keep: bool = False, path: str = "/login") -> TestResponse:
         """Fill in the sign-in page at `path`."""
         form = self.page(path).form("/login")
-        extra = {"keep_signed_in": "yes"} if keep else {}
+        extra: dict[str, Any] = {"keep_signed_in": "yes"} if keep else {}
         return self.submit(form, button="login-submit", username=name, password=password, **extra)
 
     def cookie(self, name: str) -> str | None:
@@ -145,21 +146,19 @@ class Visitor:
 
 
 class Site:
-    """The page shell with the sign-in and account desks on a test's own database."""
+    """The application on a test's own database, as its pages' tests need it."""
 
     def __init__(self, heart: Heart, settings: Settings) -> None:
         self.heart = heart
         self.settings = settings
-        self.app = Flask("idp", static_folder=None, template_folder=None)
+        self.app = create_app(settings, clock=heart.clock)
         self.app.testing = True
-        made = build_services(settings, clock=heart.clock)
-        made.database.engine.dispose()
-        # The test's own connections, so that what a test counts or locks is what the pages use.
-        self.services: Services = replace(made, database=heart.database)
-        self.app.extensions[EXTENSION] = self.services
-        web.init_app(self.app)
-        for desk in (login, account):
-            self.app.register_blueprint(desk.blueprint, url_prefix=settings.issuer_path or None)
+        self.services: Services = self.app.extensions[EXTENSION]
+
+    @property
+    def engine(self) -> Engine:
+        """What the pages' statements go through."""
+        return self.services.database.engine
 
     def visitor(self, *, address: str = "192.0.2.7", user_agent: str = FIREFOX) -> Visitor:
         """A new browser, without cookies."""
@@ -188,14 +187,18 @@ class Site:
 
 
 @pytest.fixture
-def open_site(heart: Heart) -> Callable[..., Site]:
+def open_site(heart: Heart) -> Iterator[Callable[..., Site]]:
     """Makes a site with changed settings."""
+    opened: list[Site] = []
 
     def make(**changes: Any) -> Site:
         heart.with_settings(**changes)
-        return Site(heart, heart.settings)
+        opened.append(Site(heart, heart.settings))
+        return opened[-1]
 
-    return make
+    yield make
+    for site in opened:
+        site.engine.dispose()
 
 
 @pytest.fixture

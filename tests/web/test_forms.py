@@ -1,6 +1,7 @@
 """Forms of ours, from our pages, in this browser: everything else is refused before a desk sees it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,8 @@ def test_a_form_without_the_right_token_is_refused_and_the_repaired_one_is_taken
     form = sign_in_form(browser)
     right = form.fields.pop("csrf_token")
 
-    refused = browser.submit(form, **({} if token is None else {"csrf_token": token}))
+    changed: dict[str, Any] = {} if token is None else {"csrf_token": token}
+    refused = browser.submit(form, **changed)
 
     assert refused.status_code == 400
     assert "This page is no longer valid" in refused.text
