@@ -7,6 +7,7 @@ import sys
 import time
 import webbrowser
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -74,12 +75,27 @@ def _log_in(
             open_browser(address)
 
     tokens = sign_in(provider, show_address=show_address, seconds=options.seconds)
+    tokens = replace(tokens, name=_find_name(provider, tokens))
     with file.locked():
         previous = file.load()
         file.save(tokens)
     if previous and (previous.issuer, previous.client_id) == (tokens.issuer, tokens.client_id):
         _revoke_quietly(provider, previous)  # or the account page would list a sign-in that no tool uses any more
     print(f"You are signed in as {_printable(tokens.name)}.")
+
+
+def _find_name(provider: Provider, tokens: Tokens) -> str:
+    """The person's name, which ID tokens need not have; the subject when the provider does not say."""
+    try:
+        claims = provider.userinfo(tokens.access_token)
+    except (Problem, AccessTokenRefused):
+        return tokens.sub
+    # OpenID Connect Core §5.3.2: an answer with another `sub` is about somebody else.
+    return _name_of(claims) if claims.get("sub") == tokens.sub else tokens.sub
+
+
+def _name_of(claims: Mapping[str, Any]) -> str:
+    return str(claims.get("name") or claims.get("preferred_username") or claims.get("sub", ""))
 
 
 def _revoke_quietly(provider: Provider, tokens: Tokens) -> None:
@@ -107,8 +123,8 @@ def _show_who(provider: Provider, file: TokenFile, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(claims, indent=2))
         return
-    name = claims.get("name") or claims.get("preferred_username") or claims.get("sub", "")
-    print(_printable(f"{name} ({claims['email']})" if claims.get("email") else str(name)))
+    name = _name_of(claims)
+    print(_printable(f"{name} ({claims['email']})" if claims.get("email") else name))
 
 
 def _show_status(provider: Provider, file: TokenFile) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 
@@ -20,6 +21,7 @@ from examples.cli_app.problems import Problem, SignedOutElsewhere, Unreachable
 PAUSES_SECONDS = (0.5, 1, 2, 4)
 LONGEST_PAUSE_SECONDS = 30
 _TIMEOUT = urllib3.Timeout(connect=5, read=10)
+_THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}
 
 
 class AccessTokenRefused(Exception):
@@ -33,8 +35,7 @@ class Provider:
         self.issuer = issuer
         self.client_id = client_id
         self._wait = wait
-        self._http = urllib3.PoolManager(timeout=_TIMEOUT, retries=False)
-        _require_safe(issuer)
+        self._http = _pool_for(_require_safe(issuer))
 
     @cached_property
     def metadata(self) -> Mapping[str, Any]:
@@ -131,6 +132,15 @@ class Provider:
         raise Unreachable(f"{self.issuer} can't be reached just now. Nothing has changed; try again later.")
 
 
+def _pool_for(issuer: str) -> urllib3.PoolManager:
+    """Connections through the proxy that the environment asks for, which is never one to this machine itself."""
+    parts = urlsplit(issuer)
+    proxy = getproxies().get(parts.scheme)
+    if proxy and parts.hostname not in _THIS_MACHINE and not proxy_bypass(parts.netloc):
+        return urllib3.ProxyManager(proxy, timeout=_TIMEOUT, retries=False)
+    return urllib3.PoolManager(timeout=_TIMEOUT, retries=False)
+
+
 def _json_object(content: bytes) -> Mapping[str, Any]:
     try:
         answer = json.loads(content)
@@ -148,6 +158,6 @@ def _error_of(answer: Mapping[str, Any]) -> str:
 def _require_safe(url: str) -> str:
     """`url` again. Tokens travel over https only, or do not leave this machine."""
     parts = urlsplit(url)
-    if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in {"localhost", "127.0.0.1", "::1"}):
+    if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _THIS_MACHINE):
         return url
     raise Problem(f"{url} is neither https nor on this machine.")

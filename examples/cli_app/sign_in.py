@@ -135,7 +135,7 @@ def _read_tokens(response: Mapping[str, Any], provider: Provider, nonce: str) ->
     return Tokens(
         issuer=provider.issuer,
         client_id=provider.client_id,
-        name=str(claims.get("name") or claims.get("preferred_username") or claims["sub"]),
+        name=claims["sub"],
         sub=claims["sub"],
         signed_in_at=now,
         access_expires_at=now + lifetime_of(response),

@@ -1,6 +1,7 @@
 """Run the demo application: `python -m examples.relying_party` (see README.md for the variables)."""
 
 import logging
+import os
 import sys
 
 from werkzeug.serving import make_server
@@ -18,6 +19,8 @@ def main() -> int:
     except ConfigurationError as error:
         print(f"relying_party: {error}", file=sys.stderr)
         return 2
+    # Authlib's HTTP client obeys the environment's proxy, which can't know addresses of this machine.
+    os.environ["NO_PROXY"] = ",".join(filter(None, (os.environ.get("NO_PROXY"), "localhost,127.0.0.1,::1")))
     server = make_server("127.0.0.1", configuration.port, create_app(configuration), threaded=True)
     print(f"{configuration.name} is at {configuration.base_url}", flush=True)
     try:

@@ -13,6 +13,7 @@ from authlib.integrations.flask_client import OAuth
 from flask import Flask, Response
 from joserfc.errors import InvalidKeyIdError
 from joserfc.jwk import KeySet
+from requests import RequestException
 
 from examples.relying_party.configuration import Configuration
 from examples.relying_party.database import PendingSignIns
@@ -85,17 +86,29 @@ class Provider:
             }
         )
         claims = token.get("userinfo")
-        if not claims:
-            raise ProviderError("The provider sent no ID token.")
+        if not claims or not token.get("access_token"):
+            raise ProviderError("The provider sent no ID token or no access token.")
+        profile = {**self._find_profile(token["access_token"], claims["sub"]), **claims}
         return SignIn(
             sub=claims["sub"],
             sid=claims.get("sid"),
-            claims={name: claims[name] for name in ("name", "preferred_username", "email") if name in claims},
+            claims={name: profile[name] for name in ("name", "preferred_username", "email") if name in profile},
             issued_at=float(claims["iat"]),
             id_token=token["id_token"],
             access_token=token["access_token"],
             refresh_token=token.get("refresh_token"),
         )
+
+    def _find_profile(self, access_token: str, sub: str) -> Mapping[str, Any]:
+        """Name and address, which the ID token need not have (OpenID Connect Core §5.4); nothing when it can't be had.
+
+        Only for the same `sub` as in the ID token: another answer is about somebody else (§5.3.2).
+        """
+        try:
+            profile = self.userinfo(access_token)
+        except (RequestException, ProviderError):
+            return {}
+        return profile if profile.get("sub") == sub else {}
 
     def refresh(self, refresh_token: str) -> Mapping[str, Any]:
         """New tokens. Raises OAuthError (`invalid_grant`: the session is over), or requests' exceptions."""
@@ -106,9 +119,15 @@ class Provider:
         return token
 
     def userinfo(self, access_token: str) -> Mapping[str, Any]:
-        """What the provider says about the person now. Raises requests' HTTPError (401: the token is dead)."""
-        self.metadata()
-        claims: Mapping[str, Any] = self._client.userinfo(token={"access_token": access_token, "token_type": "Bearer"})
+        """What the provider says about the person. Raises ProviderError or requests' HTTPError (401: dead token)."""
+        if "userinfo_endpoint" not in self.metadata():
+            raise ProviderError("The provider offers no details about people.")
+        try:
+            claims: Mapping[str, Any] = self._client.userinfo(
+                token={"access_token": access_token, "token_type": "Bearer"}
+            )
+        except (TypeError, ValueError) as error:
+            raise ProviderError("The provider's details can't be read.") from error
         return claims
 
     def redirect_to_sign_out(self, *, id_token: str | None, back_to: str) -> Response:

@@ -23,6 +23,12 @@ class Clock:
         return time.time() + self.passed
 
 
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Authlib's HTTP client obeys the environment's proxy, which can't know addresses of this machine."""
+    monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
+
+
 @pytest.fixture
 def provider() -> Iterator[FakeProvider]:
     with FakeProvider() as running:

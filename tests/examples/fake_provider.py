@@ -69,6 +69,7 @@ class FakeProvider:
         self.failing_with: list[int] = []
         self.is_down = False
         self.passed_seconds = 0.0
+        self.profile: Any = {"sub": SUB, "name": "Ada <Lovelace>", "email": "ada@example.com"}
         self.metadata_changes: dict[str, Any] = {}
         self._lock = threading.Lock()
         self._server = make_server("127.0.0.1", 0, self._make_app(), threaded=True, request_handler=_Handler)
@@ -154,7 +155,7 @@ class FakeProvider:
             "revocation_endpoint": "revoke",
             "end_session_endpoint": "logout",
         }
-        return {
+        metadata = {
             "issuer": self.issuer,
             "response_types_supported": ["code"],
             "id_token_signing_alg_values_supported": ["ES256", "RS256"],
@@ -164,6 +165,7 @@ class FakeProvider:
             **{name: f"{self.issuer}/oauth2/{path}" for name, path in endpoints.items()},
             **self.metadata_changes,
         }
+        return {name: value for name, value in metadata.items() if value is not None}
 
     def _jwks(self) -> Any:
         return {"keys": [key.as_dict(private=False) for key in self.keys]}
@@ -229,7 +231,7 @@ class FakeProvider:
         if with_id_token:
             now = int(self.now())
             claims = {"iss": self.issuer, "sub": SUB, "aud": family.client_id, "iat": now, "exp": now + 300}
-            claims |= {"sid": family.sid, "name": "Ada <Lovelace>", "nonce": family.nonce}
+            claims |= {"sid": family.sid, "nonce": family.nonce}
             answer["id_token"] = self.sign({name: value for name, value in claims.items() if value is not None})
         return jsonify(answer)
 
@@ -237,7 +239,7 @@ class FakeProvider:
         family = self.access_tokens.get(request.headers.get("Authorization", "").removeprefix("Bearer "))
         if family is None or not family.is_live:
             return Response(status=401, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
-        return {"sub": SUB, "name": "Ada <Lovelace>", "email": "ada@example.com"}
+        return jsonify(self.profile)
 
     def _revoke(self) -> Any:
         with self._lock:

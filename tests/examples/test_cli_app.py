@@ -12,8 +12,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+import urllib3
 
 from examples.cli_app.__main__ import main
+from examples.cli_app.problems import Unreachable
+from examples.cli_app.provider import Provider
 from examples.cli_app.token_file import TokenFile, default_path
 
 CLIENT_ID = "demo-cli"
@@ -196,6 +199,14 @@ def test_a_code_whose_answer_was_lost_is_not_sent_again(tool, provider):
     assert provider.requests.count("/oauth2/token") == 1
 
 
+@pytest.mark.spec("OIDC Core", "5.3.2")
+def test_a_name_of_somebody_else_is_not_used(tool, provider, capsys):
+    provider.profile = {"sub": "somebody-else", "name": "Mallory"}
+
+    assert tool.run("login") == 0
+    assert capsys.readouterr().out == "You are signed in as person-1.\n"
+
+
 def test_a_new_sign_in_ends_the_one_before(signed_in, provider):
     assert signed_in.run("login") == 0
 
@@ -206,6 +217,20 @@ def test_a_new_sign_in_ends_the_one_before(signed_in, provider):
 def test_an_issuer_without_https_is_refused(tool, capsys, issuer):
     assert tool.run("login", OP_ISSUER=issuer) == 1
     assert "neither https nor on this machine" in capsys.readouterr().err
+
+
+def test_a_proxy_of_the_environment_is_used_except_for_this_machine(signed_in, monkeypatch):
+    monkeypatch.delenv("NO_PROXY")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+
+    assert signed_in.run("whoami") == 0
+
+    away = Provider("https://login.example.com", CLIENT_ID, wait=lambda _seconds: None)
+
+    assert isinstance(away._http, urllib3.ProxyManager)
+    with pytest.raises(Unreachable):
+        _ = away.metadata
 
 
 @pytest.mark.parametrize("name", ["OP_ISSUER", "CLI_CLIENT_ID"])

@@ -32,6 +32,37 @@ def test_after_signing_in_the_page_says_who_one_is(browser):
     assert browser.get("/status").json == {"signed_in": True}
 
 
+@pytest.mark.spec("OIDC Core", "5.3.2")
+def test_details_about_somebody_else_are_not_used(browser, provider):
+    provider.profile = {"sub": "somebody-else", "name": "Mallory"}
+
+    browser.sign_in()
+
+    assert browser.state() == "You are signed in."
+    assert "Hello, person-1" in browser.get("/").text
+    assert "Mallory" not in browser.get("/").text
+
+
+@pytest.mark.parametrize("profile", [None, [], ["a"], "text", {"sub": 7}])
+def test_without_details_one_is_signed_in_all_the_same(browser, provider, profile):
+    provider.profile = profile
+
+    browser.sign_in()
+
+    assert "Hello, person-1" in browser.get("/").text
+
+
+@pytest.mark.parametrize("missing", ["userinfo_endpoint", "end_session_endpoint"])
+def test_a_provider_that_offers_less_is_enough_to_sign_in_and_out(browser, provider, missing):
+    provider.metadata_changes = {missing: None}
+
+    browser.sign_in()
+
+    assert browser.press("/details").status_code in {200, 502}
+    assert browser.press("/sign-out").status_code in {200, 302}
+    assert browser.state() != "You are signed in."
+
+
 def test_the_session_cookie_is_ours_alone(browser):
     header = next(value for value in browser.sign_in().headers.getlist("Set-Cookie") if value.startswith(f"{COOKIE}="))
 
