@@ -20,10 +20,19 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from idp.kit.opaque import Secret
 from idp.kit.uris import is_loopback_host
+from idp.kit.wording import is_storable
 
 PREFIX = "IDP_"
 MINIMUM_SECRET_LENGTH = 32
+LONGEST_LIFETIME = timedelta(days=3650)
 _NOT_SETTINGS = {"IDP_CONFIG"}
+# Where "not at all" makes sense; any other length of zero would stop sign-ins or make a loop spin.
+_MAY_BE_ZERO = {
+    "jwks_cache_lifetime",
+    "lost_answer_lifetime",
+    "refresh_leeway_lifetime",
+    "signing_key_prepublish_lifetime",
+}
 
 
 class SettingsError(Exception):
@@ -37,8 +46,7 @@ def _split_list(value: object) -> object:
 def _to_duration(value: object) -> object:
     if isinstance(value, timedelta):
         return value
-    text = str(value)
-    match = re.fullmatch(r"(\d{1,10})\s*([smhd]?)", text)
+    match = re.fullmatch(r"([0-9]{1,9})\s*([smhd]?)", str(value))
     if not match or isinstance(value, bool):
         raise ValueError("use whole seconds, or a number with s, m, h or d (for example 300, 5m, 28d)")
     return timedelta(seconds=int(match.group(1)) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match.group(2)])
@@ -239,10 +247,37 @@ def _refuse_dangerous(settings: Settings) -> None:
             raise SettingsError(
                 f"{name} is shorter than {MINIMUM_SECRET_LENGTH} characters: choose a random, longer one."
             )
-    if not settings.database_url.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+        if not is_storable(secret.reveal()):
+            raise SettingsError(f"{name} is not UTF-8 text: choose a random one of letters and digits.")
+    _check_database_url(settings.database_url)
+    _check_lifetimes(settings)
+
+
+def _check_database_url(url: str) -> None:
+    if not url.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
         raise SettingsError(
             "IDP_DATABASE_URL must begin with sqlite:/// or postgresql:// (for example postgresql://idp@db.internal/idp)."
         )
+    if url.startswith("sqlite") and url.removeprefix("sqlite:///").partition("?")[0] in {"", ":memory:"}:
+        raise SettingsError(
+            "IDP_DATABASE_URL must name a file: a database in memory is lost, and every process has its own."
+        )
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        raise SettingsError(
+            "IDP_DATABASE_URL is malformed. Write postgresql://user:password@host:port/name, "
+            "with special characters of the password percent-encoded."
+        ) from None
+
+
+def _check_lifetimes(settings: Settings) -> None:
+    for field in Settings.model_fields:
+        value = getattr(settings, field)
+        if isinstance(value, timedelta) and value > LONGEST_LIFETIME:
+            raise SettingsError(f"IDP_{field.upper()} is over {LONGEST_LIFETIME.days}d, the longest that makes sense.")
+        if isinstance(value, timedelta) and not value and field not in _MAY_BE_ZERO:
+            raise SettingsError(f"IDP_{field.upper()} must be at least one second.")
     if settings.access_token_lifetime > timedelta(hours=1):
         raise SettingsError(
             "IDP_ACCESS_TOKEN_LIFETIME is over one hour. "
@@ -252,14 +287,16 @@ def _refuse_dangerous(settings: Settings) -> None:
         raise SettingsError(
             "IDP_AUTHORIZATION_CODE_LIFETIME is over 10 minutes, the longest that RFC 6749 §4.1.2 advises."
         )
-    for idle, absolute in (
+    for shorter, longer in (
         ("browser_idle_lifetime", "browser_absolute_lifetime"),
         ("keep_signed_in_idle_lifetime", "browser_absolute_lifetime"),
         ("app_idle_lifetime", "app_absolute_lifetime"),
+        # An attempt that outlives its lease would be made by a second worker at the same time.
+        ("delivery_request_lifetime", "delivery_lease_lifetime"),
     ):
-        if getattr(settings, idle) > getattr(settings, absolute):
+        if getattr(settings, shorter) > getattr(settings, longer):
             raise SettingsError(
-                f"IDP_{idle.upper()} is longer than IDP_{absolute.upper()}: lower the first or raise the second."
+                f"IDP_{shorter.upper()} is longer than IDP_{longer.upper()}: lower the first or raise the second."
             )
 
 
@@ -273,6 +310,10 @@ def _check_issuer(issuer: str) -> None:
         raise SettingsError("IDP_ISSUER must be a URL such as https://id.example.com")
     if parts.query or parts.fragment or "?" in issuer or "#" in issuer or "@" in parts.netloc:
         raise SettingsError("IDP_ISSUER must have no query, fragment or user name (OIDC Discovery §3).")
+    if not re.fullmatch(r"[!-~]+", issuer) or not issuer.startswith(f"{parts.scheme}://{parts.netloc.lower()}"):
+        raise SettingsError(
+            "IDP_ISSUER must have no spaces, and scheme and host in lower case: RPs compare it as a string."
+        )
     if issuer.endswith("/"):
         raise SettingsError("IDP_ISSUER must not end with a slash: RPs compare it character by character.")
     if parts.scheme == "http" and not is_loopback_host(hostname):
