@@ -1,0 +1,260 @@
+"""`Demo`: what `idp demo` starts, as real processes on free ports with a folder of its own; and `Tool`, its user's CLI.
+
+People are put into the demo's database directly, because a command for each would take longer than the tests.
+"""
+
+import json
+import os
+import secrets
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from playwright.sync_api import Page, expect
+
+from idp.db.models import User
+from idp.kit.opaque import Secret
+from idp.settings import load_settings
+from idp.users import create_user, hash_password
+from idp.web.services import build_services
+
+ROOT = Path(__file__).parents[2]
+IDP = Path(sys.executable).with_name("idp")
+# Generous: other things run on the same machine. Nobody waits longer than it really takes.
+STEP_SECONDS = 60
+PASSWORD = "correct horse battery staple"
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody with an account at the demo's provider."""
+
+    username: str
+    email: str
+    password: str
+
+
+class Demo:
+    """Provider, worker and demo application. `restart` keeps data and addresses."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._ports = _free_port(), _free_port()
+        self._process: subprocess.Popen[str] | None = None
+        self._password_hash = hash_password(Secret(PASSWORD))
+        self.told: dict[str, str] = {}
+
+    def start(self) -> None:
+        """Run `idp demo` until it says that everything answers."""
+        port, application_port = map(str, self._ports)
+        # A file and no pipe: what nobody reads must not fill up and stop the programs.
+        errors = self.folder / "demo.stderr"
+        with errors.open("w") as sink:
+            self._process = subprocess.Popen(
+                [IDP, "demo", "--port", port, "--app-port", application_port, "--json"],
+                env=self._environment(),
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=sink,
+                text=True,
+            )
+        assert self._process.stdout is not None
+        lines = []
+        for line in self._process.stdout:
+            lines.append(line)
+            if line.startswith("}"):
+                break
+        if not lines or not lines[-1].startswith("}"):
+            self.stop()
+            raise AssertionError(f"the demo did not start: {errors.read_text()}")
+        self.told = json.loads("".join(lines))
+
+    def stop(self) -> int:
+        """As Ctrl-C does. The exit status."""
+        assert self._process is not None
+        self._process.terminate()
+        try:
+            return self._process.wait(STEP_SECONDS)
+        finally:
+            self._process.kill()
+            assert self._process.stdout is not None
+            self._process.stdout.close()
+
+    def restart(self) -> None:
+        """Stop everything, and start it again."""
+        assert self.stop() == 0
+        self.start()
+
+    @property
+    def issuer(self) -> str:
+        return self.told["issuer"]
+
+    @property
+    def application(self) -> str:
+        return self.told["application"]
+
+    @property
+    def alice(self) -> Person:
+        """The person that the demo made and whose credentials it prints."""
+        return Person(self.told["username"], self.told["email"], self.told["password"])
+
+    def idp(self, *arguments: str) -> Any:
+        """What a command of `idp` prints as JSON."""
+        done = subprocess.run(
+            [IDP, *arguments, "--json"],
+            env=self._environment() | {"IDP_ISSUER": self.issuer},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=STEP_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def new_person(self, name: str = "Ada Lovelace") -> Person:
+        """Somebody of whom the provider knows no session yet."""
+        username = f"{name.partition(' ')[0].lower()}-{secrets.token_hex(3)}"
+        person = Person(username, f"{username}@example.com", PASSWORD)
+        services = build_services(load_settings({}, var_dir=self.folder, issuer=self.issuer))
+        try:
+            with services.database.transaction() as tx:
+                made = create_user(
+                    tx,
+                    email=person.email,
+                    username=username,
+                    password_hash=self._password_hash,
+                    claims={"name": name},
+                    email_verified=True,
+                    now=services.clock.now(),
+                )
+        finally:
+            services.database.engine.dispose()
+        assert isinstance(made, User), made
+        return person
+
+    def silent_sign_in_address(self) -> str:
+        """Where the demo application would ask without showing anything whether somebody is signed in."""
+        question = {
+            "client_id": self.told["web_client_id"],
+            "redirect_uri": f"{self.application}/callback",
+            "response_type": "code",
+            "scope": "openid",
+            "state": "s",
+            "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+            "code_challenge_method": "S256",
+            "prompt": "none",
+        }
+        return f"{self.issuer}/oauth2/authorize?{urlencode(question)}"
+
+    @contextmanager
+    def slow_application(self) -> Iterator[None]:
+        """The demo application hears everything but answers nothing before the end of the block."""
+        database = self.folder / "demo_application.sqlite3"
+        with closing(sqlite3.connect(database, timeout=STEP_SECONDS, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")  # each of its transactions begins so, too
+            yield
+            connection.execute("ROLLBACK")
+
+    def _environment(self) -> dict[str, str]:
+        mine = {name: value for name, value in os.environ.items() if not name.startswith("IDP_")}
+        return mine | {
+            "IDP_VAR_DIR": str(self.folder),
+            # A slow machine is no dead application: its answer is waited for instead of asked for again.
+            "IDP_DELIVERY_REQUEST_LIFETIME": "20s",
+            # So that browsers can come from different addresses: `new_browser(address=…)`.
+            "IDP_TRUSTED_PROXIES": "127.0.0.1",
+        }
+
+
+class Tool:
+    """The demo's command-line tool on one machine of one person."""
+
+    def __init__(self, demo: Demo, folder: Path, *, client_id: str = "") -> None:
+        self.token_file = folder / f"tool-{secrets.token_hex(3)}" / "tokens.json"
+        mine = {name: value for name, value in os.environ.items() if not name.startswith(("IDP_", "OP_", "CLI_"))}
+        self._environment = mine | {
+            "OP_ISSUER": demo.issuer,
+            "CLI_CLIENT_ID": client_id or demo.told["cli_client_id"],
+            "CLI_APP_TOKEN_FILE": str(self.token_file),
+        }
+
+    def start(self, *arguments: str, **changes: str) -> subprocess.Popen[str]:
+        """One copy of the tool, running."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "examples.cli_app", *arguments],
+            env=self._environment | changes,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> "Done":
+        """One command, to its end."""
+        return finish(self.start(*arguments))
+
+    @contextmanager
+    def signing_in(self) -> Iterator["SigningIn"]:
+        """`login --no-browser`, waiting for its answer. At the end of the block it is over, one way or the other."""
+        process = self.start("login", "--no-browser", "--seconds", str(STEP_SECONDS))
+        try:
+            assert process.stderr is not None
+            for line in process.stderr:
+                if line.startswith("http"):
+                    break
+            else:
+                raise AssertionError("the tool named no address to open")
+            yield SigningIn(process, line.strip())
+        finally:
+            process.kill()
+            process.communicate()
+
+    def sign_in(self, page: Page) -> None:
+        """In a browser where the person is signed in already: only the page of the app has to be answered."""
+        with self.signing_in() as waiting:
+            page.goto(waiting.address)
+            page.locator("#consent-allow").click()
+            expect(page.get_by_role("heading", name="Back to the terminal")).to_be_visible()
+            done = waiting.finish()
+        assert done.status == 0, done.errors
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended, and what it said."""
+
+    status: int
+    output: str
+    errors: str
+
+
+@dataclass(frozen=True)
+class SigningIn:
+    """A tool that waits for somebody to open `address` and sign in."""
+
+    process: subprocess.Popen[str]
+    address: str
+
+    def finish(self) -> Done:
+        """When it has its answer."""
+        return finish(self.process)
+
+
+def finish(process: subprocess.Popen[str]) -> Done:
+    """Wait for the end of one copy of the tool."""
+    output, errors = process.communicate(timeout=STEP_SECONDS)
+    return Done(process.returncode, output, errors)
+
+
+def _free_port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port: int = listener.getsockname()[1]
+        return port
