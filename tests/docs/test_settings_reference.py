@@ -1,4 +1,4 @@
-"""docs/settings.md and config/example.toml say exactly what `idp.settings.Settings` is: names, types, bounds, defaults."""
+"""docs/settings.md and config/example.toml say what `idp.settings.Settings` is: names, types, bounds, defaults."""
 
 import re
 import tomllib
