@@ -42,6 +42,7 @@ ROWS: dict[str, dict[str, Any]] = {
     | {"sid": "sid-1", "algorithm": "ES256", "ended_at": NOON, "state": "pending", "next_attempt_at": NOON}
     | {"created_at": NOON},
     "denied_access_tokens": {"jti": "j", "expires_at": NOON, "denied_at": NOON},
+    "worker_heartbeats": {"name": "node-1:42:0f", "seen_at": NOON},
     "audit_events": {"id": "au", "occurred_at": NOON, "kind": "sign_in", "user_id": "u"},
 }
 

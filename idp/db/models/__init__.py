@@ -8,6 +8,7 @@ from idp.db.models.base import Base
 from idp.db.models.clients import Client, ClientSecret, Consent, RefreshBinding, RefreshRotation
 from idp.db.models.logout import DeliveryState, LogoutDelivery, LogoutEvent
 from idp.db.models.one_time import AuthorizationCode, StoredRequest, StoredRequestKind
+from idp.db.models.operation import WorkerHeartbeat
 from idp.db.models.sessions import EndReason, Session, SessionClient, SessionKind
 from idp.db.models.signing_keys import SigningKey
 from idp.db.models.tokens import DeniedAccessToken, GrantType, TokenFamily
@@ -37,4 +38,5 @@ __all__ = [
     "StoredRequestKind",
     "TokenFamily",
     "User",
+    "WorkerHeartbeat",
 ]
