@@ -88,8 +88,9 @@ def icon_of(kind: SessionKind, *, os_name: str, device_name: str) -> str:
 
 
 def shown_sessions(rows: Sequence[DeviceRow], *, among: Sequence[DeviceRow]) -> tuple[ShownSession, ...]:
-    """Rows for one section. `among` are all rows at hand, to name the browser that approved an app."""
+    """Rows for one section, this browser first. `among` are all rows at hand, to name what approved an app."""
     titles = {row.session_id: _title(row) for row in among}
+    rows = sorted(rows, key=lambda row: not row.is_current)
     return tuple(
         ShownSession(
             id=row.session_id,

@@ -17,14 +17,20 @@ log = structlog.get_logger(__name__)
 
 
 def current_session() -> CurrentSession | None:
-    """The live session of this request's cookie, or None. Remembered for this request only."""
+    """The live session of this request's cookie, or None. Remembered for this request only.
+
+    A cookie whose secret was renewed less than 30 s ago still reads, for tabs that loaded at the same time; it changes
+    nothing any more (design §3).
+    """
     if "current_session" not in g:
         services = current_services()
         handle = read_handle(request)
         g.current_session = None
         if handle:
             with services.database.reading() as tx:
-                g.current_session = find_current(tx, handle=handle, now=services.clock.now(), policy=services.policy)
+                session = find_current(tx, handle=handle, now=services.clock.now(), policy=services.policy)
+            if session is not None and (request.method in {"GET", "HEAD"} or not session.was_previous_secret):
+                g.current_session = session
     found: CurrentSession | None = g.current_session
     return found
 

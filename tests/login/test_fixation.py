@@ -44,6 +44,20 @@ def test_the_same_person_signing_in_again_keeps_the_session_with_a_new_secret(si
     assert session.auth_time == site.heart.now
 
 
+def test_the_previous_secret_reads_for_half_a_minute_and_changes_nothing(site: Site) -> None:
+    site.person("ada")
+    browser, stale = site.signed_in("ada"), site.visitor()
+    stale.client.set_cookie("idp_session", browser.cookie("idp_session") or "")
+    form = stale.page("/account/sessions/end-everywhere").forms[-1]
+    browser.sign_in("ada", path="/login?switch=yes")
+
+    assert stale.get("/account/sessions").status_code == 200
+    assert (stale.submit(form).location or "").startswith("/login")
+    assert browser.get("/account/sessions").status_code == 200
+    site.heart.clock.advance(seconds=31)
+    assert stale.get("/account/sessions").status_code == 303
+
+
 def test_another_person_signing_in_ends_the_old_session_and_tells_its_applications(site: Site) -> None:
     ada, _ = site.person("ada"), site.person("bob")
     client = site.heart.client(backchannel_logout_uri="https://app.example/logout")

@@ -43,14 +43,14 @@ def test_a_page_may_load_and_send_only_what_it_names(site: Site) -> None:
     "source", ["https://a.example; script-src *", "*", "'unsafe-inline'", "https://a.example/x y", ""]
 )
 def test_a_source_that_is_no_origin_never_reaches_the_policy(source: str) -> None:
-    with pytest.raises(ValueError, match="not an origin"):
-        page_policy(form_action=[source])
+    assert page_policy(form_action=[source], img_src=[source], frame_src=[source]) == page_policy()
 
 
 def test_origins_and_private_schemes_are_sources() -> None:
     policy = page_policy(form_action=["https://app.example:8443", "com.example.app:", "http://[::1]:4000"])
 
-    assert "form-action 'self' https://app.example:8443 com.example.app: http://[::1]:4000;" in policy
+    # CSP cannot name an IPv6 address, so its scheme stands for it.
+    assert "form-action 'self' https://app.example:8443 com.example.app: http:;" in policy
 
 
 def test_pages_hold_no_inline_script_or_style(site: Site) -> None:
