@@ -45,7 +45,7 @@ def userinfo_claims(
     wanted += [claim for claim in claims_request_members if claim in CLAIM_SCOPES]
     found = {claim: _value_of(user, claim) for claim in dict.fromkeys(wanted)}
     # "Verified" says something about a value: without the value it says nothing.
-    if found.get("email") is None:
+    if _value_of(user, "email") is None:
         found.pop("email_verified", None)
     if _value_of(user, "phone_number") is None:
         found.pop("phone_number_verified", None)

@@ -8,12 +8,15 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit
 
 import jwt
 import pytest
+from sqlalchemy import event
 from werkzeug.test import TestResponse
 
 from idp import clients, keys, users
@@ -30,6 +33,12 @@ from tests.support.pages import FIREFOX, PASSWORD, Page, Visitor
 ISSUER = "http://localhost"
 RP_REDIRECT = "https://rp.example/callback"
 CLI_REDIRECT = "http://127.0.0.1/callback"
+
+
+@cache
+def usual_password_hash() -> str:
+    """Hashed once per run: it is slow on purpose."""
+    return users.hash_password(Secret(PASSWORD))
 
 
 @dataclass
@@ -94,13 +103,12 @@ class Provider:
 
     def person(self, name: str = "ada", **given: Any) -> User:
         """Somebody with an account and the usual password."""
-        password_hash = users.hash_password(Secret(PASSWORD))
         with self.heart.database.transaction() as tx:
             user = users.create_user(
                 tx,
                 email=f"{name}@example.com",
                 username=name,
-                password_hash=password_hash,
+                password_hash=usual_password_hash(),
                 now=self.heart.now,
                 **{"claims": {}, **given},
             )
@@ -186,7 +194,7 @@ class RelyingParty:
         """Send the browser to the provider and wait for the answer; the person signs in and decides where asked."""
         return self.provider.walk(browser, browser.get(self.address(**changes)), name=name, decision=decision)
 
-    def sign_in(self, browser: Visitor, **changes: str | list[str] | None) -> Tokens:
+    def sign_in(self, browser: Visitor, **changes: Any) -> Tokens:
         """The whole flow, up to tokens."""
         return self.redeem(self.authorize(browser, **changes).code)
 
@@ -209,7 +217,7 @@ class RelyingParty:
         merged = {name: value for name, value in {**fields, **form}.items() if value is not None}
         return self.provider.post(path, merged, headers=headers)
 
-    def redeem(self, code: str, **changes: Any) -> Tokens:
+    def redeem(self, code: str, /, **changes: Any) -> Tokens:
         """Exchange a code."""
         form = {
             "grant_type": "authorization_code",
@@ -219,7 +227,7 @@ class RelyingParty:
         }
         return Tokens(self.post("/oauth2/token", **(form | changes)))
 
-    def refresh(self, tokens: Tokens | str, **changes: Any) -> Tokens:
+    def refresh(self, tokens: Tokens | str, /, **changes: Any) -> Tokens:
         """Exchange a refresh token."""
         text = tokens if isinstance(tokens, str) else tokens.refresh_token
         return Tokens(self.post("/oauth2/token", **({"grant_type": "refresh_token", "refresh_token": text} | changes)))
@@ -228,11 +236,11 @@ class RelyingParty:
         """Tokens for the client itself."""
         return Tokens(self.post("/oauth2/token", **({"grant_type": "client_credentials"} | changes)))
 
-    def revoke(self, token: str, **changes: Any) -> TestResponse:
+    def revoke(self, token: str, /, **changes: Any) -> TestResponse:
         """Revoke a token."""
         return self.post("/oauth2/revoke", **({"token": token} | changes))
 
-    def introspect(self, token: str, **changes: Any) -> dict[str, Any]:
+    def introspect(self, token: str, /, **changes: Any) -> dict[str, Any]:
         """Ask what a token is worth."""
         answer: dict[str, Any] = self.post("/oauth2/introspect", **({"token": token} | changes)).get_json()
         return answer
@@ -319,3 +327,25 @@ def cli_app(provider: Provider) -> RelyingParty:
 def service(provider: Provider) -> RelyingParty:
     """A service that speaks for itself."""
     return provider.relying_party(name="Nightly job", redirect_uris=(), scopes=("reports:read", "reports:write"))
+
+
+@pytest.fixture
+def count_statements(provider: Provider) -> Callable[[], AbstractContextManager[list[str]]]:
+    """Collects the statements that the application sends, BEGIN and the like aside."""
+    engine = provider.services.database.engine
+
+    @contextmanager
+    def counting() -> Iterator[list[str]]:
+        statements: list[str] = []
+
+        def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+            if not statement.startswith(("BEGIN", "SAVEPOINT", "RELEASE")):
+                statements.append(statement)
+
+        event.listen(engine, "before_cursor_execute", note)
+        try:
+            yield statements
+        finally:
+            event.remove(engine, "before_cursor_execute", note)
+
+    return counting
