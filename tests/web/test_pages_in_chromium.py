@@ -21,7 +21,8 @@ from tests.support.pages import PASSWORD
 
 pytestmark = pytest.mark.browser
 
-SCREENS = [(width, scheme) for width in (1280, 375) for scheme in ("light", "dark")]
+# Each width and each colour scheme once: the one does not change what the other shows.
+SCREENS = [(1280, "light"), (375, "dark")]
 
 
 @dataclass
