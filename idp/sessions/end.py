@@ -9,10 +9,10 @@ Locks, always in this order: user (only when everything ends) → sessions by id
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, insert, or_, select, update
 
 from idp import audit, outbox
 from idp.db.engine import Tx
@@ -31,6 +31,7 @@ from idp.kit.opaque import Secret, hash_secret, make_handle, new_secret
 from idp.settings import Settings
 
 STATEMENT_CHUNK = 1000
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -116,11 +117,12 @@ def end_everything(
     """
     # The UPDATE is the user lock, and comes before any session lock.
     tx.execute(update(User).where(User.id == user_id).values(epoch=User.epoch + 1))
-    others = Session.id != except_session_id if except_session_id else Session.id.is_not(None)
+    # The one that goes on is locked in its turn too: its secret is renewed next, when it is too late for the order.
+    locked = _lock_sessions(tx, user_id, Session.user_id == user_id)
     return _end(
         tx,
         user_id,
-        _Targets(_lock_sessions(tx, user_id, others)),
+        _Targets([session for session in locked if session.id != except_session_id]),
         reason=reason,
         actor=actor,
         settings=settings,
@@ -132,23 +134,20 @@ def end_client_for_user(
     tx: Tx, *, user_id: str, client_id: str, reason: EndReason, actor: Actor, settings: Settings, now: datetime
 ) -> Ended:
     """End what one client has of one person: its app sessions as a whole, its participations in browser sessions."""
-    taking_part = select(SessionClient.session_id).where(
-        SessionClient.client_id == client_id, SessionClient.ended_at.is_(None)
+    # Correlated, so that the person's few sessions are looked up and not all that a popular client takes part in.
+    takes_part = exists().where(
+        SessionClient.session_id == Session.id, SessionClient.client_id == client_id, SessionClient.ended_at.is_(None)
     )
     # A code not yet redeemed has no participation: its session is locked too, so that it can't be redeemed meanwhile.
-    holding_codes = select(AuthorizationCode.session_id).where(
+    holds_code = exists().where(
+        AuthorizationCode.session_id == Session.id,
         AuthorizationCode.client_id == client_id,
-        AuthorizationCode.user_id == user_id,
         AuthorizationCode.used_at.is_(None),
     )
-    locked = _lock_sessions(
-        tx,
-        user_id,
-        or_(Session.client_id == client_id, Session.id.in_(taking_part), Session.id.in_(holding_codes)),
-    )
+    locked = _lock_sessions(tx, user_id, or_(Session.client_id == client_id, takes_part, holds_code))
     apps = [session for session in locked if session.client_id == client_id]
     goes_on = [session.id for session in locked if session.client_id != client_id]
-    _expire_codes(tx, and_(AuthorizationCode.session_id.in_(goes_on), AuthorizationCode.client_id == client_id), now)
+    _expire_codes(tx, and_(AuthorizationCode.session_id.in_(goes_on), AuthorizationCode.client_id == client_id))
     return _end(
         tx,
         user_id,
@@ -175,7 +174,7 @@ def end_participation(
     sessions = _lock_sessions(tx, user_id, Session.id == session_id)
     apps = [session for session in sessions if session.kind is SessionKind.APP]
     goes_on = [session.id for session in sessions if session.kind is not SessionKind.APP]
-    _expire_codes(tx, and_(AuthorizationCode.session_id.in_(goes_on), AuthorizationCode.client_id == client_id), now)
+    _expire_codes(tx, and_(AuthorizationCode.session_id.in_(goes_on), AuthorizationCode.client_id == client_id))
     return _end(
         tx,
         user_id,
@@ -278,20 +277,20 @@ def _end(
         )
     # From here on the event itself names the sessions: statements stay short however many there are.
     of_event = select(Session.id).where(Session.logout_event_id == event_id)
-    ended = _end_participations(
-        tx,
-        user_id,
-        or_(SessionClient.session_id.in_(of_event), SessionClient.id.in_(targets.participation_ids)),
-        reason=reason,
-        now=now,
-    )
-    access_expires_at = _mark_families(
-        tx,
-        or_(TokenFamily.session_id.in_(of_event), TokenFamily.session_client_id.in_(targets.participation_ids)),
-        reason=reason,
-        now=now,
-    )
-    _expire_codes(tx, AuthorizationCode.session_id.in_(of_event), now)
+    # Two conditions, never joined by OR: PostgreSQL would read the whole tables instead of two indexes.
+    whole, parts = bool(targets.sessions), bool(targets.participation_ids)
+    of_families: list[ColumnElement[bool]] = [
+        *([TokenFamily.session_id.in_(of_event)] if whole else []),
+        *([TokenFamily.session_client_id.in_(targets.participation_ids)] if parts else []),
+    ]
+    of_participations: list[ColumnElement[bool]] = [
+        *([SessionClient.session_id.in_(of_event)] if whole else []),
+        *([SessionClient.id.in_(targets.participation_ids)] if parts else []),
+    ]
+    ended = _end_participations(tx, user_id, of_participations, reason=reason, now=now)
+    access_expires_at = _mark_families(tx, of_families, reason=reason, now=now)
+    if whole:
+        _expire_codes(tx, AuthorizationCode.session_id.in_(of_event))
     if access_expires_at is not None:
         tx.execute(update(LogoutEvent).where(LogoutEvent.id == event_id).values(access_expires_at=access_expires_at))
     deliveries = (
@@ -320,15 +319,19 @@ def _end(
 
 
 def _end_participations(
-    tx: Tx, user_id: str, which: ColumnElement[bool], *, reason: EndReason, now: datetime
+    tx: Tx, user_id: str, conditions: Sequence[ColumnElement[bool]], *, reason: EndReason, now: datetime
 ) -> list[outbox.EndedParticipation]:
-    ended = tx.execute(
-        update(SessionClient)
-        .where(which, SessionClient.ended_at.is_(None))
-        .values(ended_at=now, end_reason=reason)
-        .returning(SessionClient.session_id, SessionClient.client_id, SessionClient.sid)
-        .execution_options(synchronize_session=False)
-    ).all()
+    ended = [
+        row
+        for which in conditions
+        for row in tx.execute(
+            update(SessionClient)
+            .where(which, SessionClient.ended_at.is_(None))
+            .values(ended_at=now, end_reason=reason)
+            .returning(SessionClient.session_id, SessionClient.client_id, SessionClient.sid)
+            .execution_options(synchronize_session=False)
+        )
+    ]
     if not ended:
         return []
     sub = tx.scalars(select(User.sub).where(User.id == user_id)).one()
@@ -340,7 +343,9 @@ def _end_participations(
     ]
 
 
-def _mark_families(tx: Tx, which: ColumnElement[bool], *, reason: EndReason, now: datetime) -> datetime | None:
+def _mark_families(
+    tx: Tx, conditions: Sequence[ColumnElement[bool]], *, reason: EndReason, now: datetime
+) -> datetime | None:
     """Mark every family, then read when the last access token dies.
 
     The mark is a lock point, not the truth: a refresh already in flight has the row, so this UPDATE waits for it, and
@@ -348,21 +353,24 @@ def _mark_families(tx: Tx, which: ColumnElement[bool], *, reason: EndReason, now
     Without it, READ COMMITTED would let a waiting refresh check only its own row and not the ended session
     (docs/adr/0002). Revoked families count too: their access tokens may still be out there.
     """
-    tx.execute(
-        update(TokenFamily)
-        .where(which, TokenFamily.revoked_at.is_(None))
-        .values(revoked_at=now, revoke_reason=reason)
-        .execution_options(synchronize_session=False)
-    )
-    return tx.scalars(
-        select(func.max(TokenFamily.access_expires_at)).where(which, TokenFamily.access_expires_at > now)
-    ).one()
+    latest: list[datetime | None] = []
+    for which in conditions:
+        tx.execute(
+            update(TokenFamily)
+            .where(which, TokenFamily.revoked_at.is_(None))
+            .values(revoked_at=now, revoke_reason=reason)
+            .execution_options(synchronize_session=False)
+        )
+        found = select(func.max(TokenFamily.access_expires_at)).where(which, TokenFamily.access_expires_at > now)
+        latest.append(tx.scalars(found).one())
+    return max((moment for moment in latest if moment is not None), default=None)
 
 
-def _expire_codes(tx: Tx, which: ColumnElement[bool], now: datetime) -> None:
+def _expire_codes(tx: Tx, which: ColumnElement[bool]) -> None:
+    # To a moment that is past on every node: one whose clock is behind ours would still honour a code that ended "now".
     tx.execute(
         update(AuthorizationCode)
-        .where(which, AuthorizationCode.used_at.is_(None), AuthorizationCode.expires_at > now)
-        .values(expires_at=now)
+        .where(which, AuthorizationCode.used_at.is_(None), AuthorizationCode.expires_at > LONG_AGO)
+        .values(expires_at=LONG_AGO)
         .execution_options(synchronize_session=False)
     )
