@@ -202,6 +202,35 @@ def test_what_was_leased_and_not_attempted_can_be_given_back_uncounted(heart: He
     assert [again.attempts for again in claim(heart, "two")] == [1]
 
 
+def test_who_gave_a_lease_back_can_record_nothing_about_the_next_one(heart: Heart) -> None:
+    signed_out(heart, URI)
+    (given_back,) = claim(heart, "one")
+    with heart.database.transaction() as tx:
+        outbox.release(tx, [given_back], now=heart.now)
+    (theirs,) = claim(heart, "two")
+    assert theirs.attempts == given_back.attempts
+
+    assert not settle(heart, given_back, Settle(DeliveryState.GAVE_UP), DOWN)
+    assert settle(heart, theirs, Settle(DeliveryState.TOLD))
+
+
+@pytest.mark.parametrize(
+    "database_backend", ["postgresql"], indirect=True
+)  # SQLite lets one transaction write at a time
+def test_a_claim_that_is_not_yet_committed_makes_no_other_worker_wait(
+    heart: Heart, open_database: Callable[[], Database]
+) -> None:
+    signed_out(heart, "https://a.example/x", "https://b.example/x")
+    other = open_database()
+
+    with heart.database.transaction() as tx:
+        mine = outbox.claim_due(tx, holder="one", limit=1, now=heart.now, settings=heart.settings)
+        theirs = claim(heart, "two", database=other)  # would run into lock_timeout
+
+    assert len(mine) == len(theirs) == 1
+    assert mine[0].id != theirs[0].id
+
+
 def test_one_claim_takes_only_a_few_for_one_host_and_sees_past_its_backlog(heart: Heart) -> None:
     signed_out(heart, "https://slow.example/a", people=9)
     heart.clock.advance(seconds=1)

@@ -76,7 +76,7 @@ def test_nonsense_finds_nobody_and_raises_nothing(database: Database, name: str)
         assert find_by_sub(tx, name) is None
 
 
-@pytest.mark.parametrize("text", ["ΐ", "ß", "İstanbul", "ᾳ", "ﬁ", "K", "\u0345\u0301"])
+@pytest.mark.parametrize("text", ["ß", "İstanbul", "ᾳ", "\u037a", "\u03d2", "\u03d4", "\u0345\u0301"])
 def test_the_normal_form_of_a_name_is_its_own_normal_form(text: str) -> None:
     once = normalize_login_name(text)
 

@@ -168,12 +168,14 @@ def test_one_hosts_backlog_uses_only_its_own_few_places(
 def test_known_dead_applications_do_not_take_the_places_of_new_notices(
     heart: Heart, receivers: Receivers, open_services: OpenServices
 ) -> None:
-    dead = [receivers(hangs=True) for _ in range(4)]
+    dead = [receivers(hangs=True) for _ in range(20)]
     healthy = receivers()
     sign_out(heart, *(client_at(heart, receiver) for receiver in dead))
     for row in heart.all(LogoutDelivery):
         heart.change(row, attempts=3)
-    services = open_services(allow=[*dead, healthy], deliveries_at_once=2)
+    services = open_services(
+        allow=[*dead, healthy], deliveries_at_once=1, delivery_request_lifetime=timedelta(seconds=20)
+    )
 
     with running(services):
         until(lambda: sum(len(receiver.bodies) for receiver in dead) >= 2)
