@@ -18,7 +18,7 @@ MAX_LOGIN_NAME_LENGTH = 254
 
 def normalize_login_name(text: str) -> str:
     """The form in which login names are compared: NFKC, case-folded, no blanks around. Never raises."""
-    # Case-folding can undo NFKC (U+0345 for one), hence the second pass: the result normalizes to itself.
+    # Case-folding can undo NFKC (U+01F0 becomes two code points), hence the second pass.
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return folded.strip()
 

@@ -1,6 +1,7 @@
 """Accounts: which names there may be, that each is one person's only, and finding people by them."""
 
 import threading
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -76,11 +77,12 @@ def test_nonsense_finds_nobody_and_raises_nothing(database: Database, name: str)
         assert find_by_sub(tx, name) is None
 
 
-@pytest.mark.parametrize("text", ["ß", "İstanbul", "ᾳ", "\u037a", "\u03d2", "\u03d4", "\u0345\u0301"])
+@pytest.mark.parametrize("text", ["ß", "İstanbul", "ᾳ", "\u037a", "\u03d2", "\u03d4", "\u01f0", "\u0345\u0301"])
 def test_the_normal_form_of_a_name_is_its_own_normal_form(text: str) -> None:
     once = normalize_login_name(text)
 
     assert normalize_login_name(once) == once
+    assert unicodedata.is_normalized("NFKC", once)
 
 
 @pytest.mark.spec("OIDC Core", "2")
