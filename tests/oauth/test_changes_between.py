@@ -1,0 +1,139 @@
+"""State that changes between a decision and its code: nothing is given on what was true a moment before (lessons)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from idp import clients, sessions
+from idp.db.models import AuthorizationCode, EndReason, StoredRequest, User
+from idp.oauth import authorize_flow
+from idp.sessions import Actor
+from tests.support.characters import Answer, Provider, RelyingParty
+from tests.support.heart import race
+from tests.support.pages import Visitor
+
+
+def withdraw(provider: Provider, user: User, client_id: str) -> None:
+    """What the account page does."""
+    with provider.heart.database.transaction() as tx:
+        clients.withdraw_consent(tx, user_id=user.id, client_id=client_id, now=provider.heart.now)
+        sessions.end_client_for_user(
+            tx,
+            user_id=user.id,
+            client_id=client_id,
+            reason=EndReason.CONSENT_WITHDRAWN,
+            actor=Actor(),
+            settings=provider.settings,
+            now=provider.heart.now,
+        )
+
+
+def end_everything(provider: Provider, user: User) -> None:
+    with provider.heart.database.transaction() as tx:
+        sessions.end_everything(
+            tx,
+            user_id=user.id,
+            except_session_id=None,
+            reason=EndReason.SIGNED_OUT_EVERYWHERE,
+            actor=Actor(),
+            settings=provider.settings,
+            now=provider.heart.now,
+        )
+
+
+@pytest.fixture
+def before_the_code(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+    """Lets something happen once, after the decision and before the transaction of the code."""
+
+    def arrange(happening: Callable[[], None]) -> None:
+        issue, pending = authorize_flow._issue, [happening]
+
+        def later(*given: Any, **named: Any) -> Any:
+            while pending:
+                pending.pop()()
+            return issue(*given, **named)
+
+        monkeypatch.setattr(authorize_flow, "_issue", later)
+
+    return arrange
+
+
+def test_a_consent_that_is_withdrawn_before_the_code_is_asked_for_again(
+    provider: Provider,
+    rp: RelyingParty,
+    ada: User,
+    signed_in: Visitor,
+    before_the_code: Callable[[Callable[[], None]], None],
+) -> None:
+    rp.sign_in(signed_in)
+    before = len(provider.heart.all(AuthorizationCode))
+    before_the_code(lambda: withdraw(provider, ada, rp.id))
+
+    response = signed_in.get(rp.address())
+
+    assert response.location.startswith("/consent?")
+    assert len(provider.heart.all(AuthorizationCode)) == before
+
+
+def test_a_session_that_ends_before_the_code_leads_to_the_sign_in_page(
+    provider: Provider,
+    rp: RelyingParty,
+    ada: User,
+    signed_in: Visitor,
+    before_the_code: Callable[[Callable[[], None]], None],
+) -> None:
+    rp.sign_in(signed_in)
+    before_the_code(lambda: end_everything(provider, ada))
+
+    assert signed_in.get(rp.address()).location.startswith("/login?")
+
+
+def test_an_approval_that_is_overtaken_gives_neither_consent_nor_code_and_its_page_can_be_answered_again(
+    provider: Provider,
+    rp: RelyingParty,
+    ada: User,
+    signed_in: Visitor,
+    before_the_code: Callable[[Callable[[], None]], None],
+) -> None:
+    form = signed_in.page(signed_in.get(rp.address()).location).form("/consent")
+    before_the_code(lambda: end_everything(provider, ada))
+
+    overtaken = signed_in.submit(form, button="consent-allow")
+
+    assert overtaken.location.startswith("/login?")
+    assert provider.heart.all(AuthorizationCode) == []
+    with provider.heart.database.reading() as tx:
+        assert clients.find_consent(tx, ada.id, rp.id) is None
+    assert [row.used_at for row in provider.heart.all(StoredRequest)] == [None]
+    assert rp.redeem(provider.walk(signed_in, overtaken).code).access_token
+
+
+def test_no_code_of_before_a_withdrawal_is_worth_anything_after_it(
+    provider: Provider, rp: RelyingParty, ada: User, signed_in: Visitor
+) -> None:
+    rp.sign_in(signed_in)
+    cookies = {"Cookie": "; ".join(f"{name}={signed_in.cookie(name)}" for name in ("idp_session", "idp_browser"))}
+
+    def authorize() -> Answer:
+        response = provider.get(rp.address(prompt="none"), headers=cookies)
+        return provider.walk(signed_in, response)
+
+    answers = race([authorize, authorize, authorize, lambda: withdraw(provider, ada, rp.id), authorize, authorize])
+
+    for answer in answers:
+        if answer is not None:
+            assert answer.error == "consent_required" or rp.redeem(answer.code).error == "invalid_grant"
+
+
+def test_two_answers_at_once_to_one_page_give_one_code(
+    provider: Provider, rp: RelyingParty, signed_in: Visitor
+) -> None:
+    form = signed_in.page(signed_in.get(rp.address()).location).form("/consent")
+    cookies = {"Cookie": "; ".join(f"{name}={signed_in.cookie(name)}" for name in ("idp_session", "idp_browser"))}
+    allow = {**form.fields, "decision": "allow"}
+
+    answers = race([lambda: provider.post(form.action, allow, headers=cookies) for _ in range(6)])
+
+    assert sorted(answer.status_code for answer in answers) == [303, 400, 400, 400, 400, 400]
+    assert len(provider.heart.all(AuthorizationCode)) == 1
