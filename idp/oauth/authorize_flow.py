@@ -8,6 +8,7 @@ decision is made anew.
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
 from flask import Response, request
 from werkzeug.datastructures import MultiDict
 
@@ -40,6 +41,7 @@ from idp.web import (
     stored_requests,
 )
 
+log = structlog.get_logger(__name__)
 AUTHORIZE = StoredRequestKind.AUTHORIZE
 
 
@@ -246,6 +248,7 @@ def _store(flow: Flow, *, browser: str | None) -> str:
 
 def _refusal_page(refusal: Refusal) -> Response:
     # RFC 9700 §4.11: nothing here came from a place that we know, so nobody is sent anywhere.
+    log.info("authorization_request_refused", error=refusal.error, cause=refusal.description)
     return error_page(
         400,
         "This sign-in request does not work",

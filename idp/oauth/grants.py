@@ -7,6 +7,7 @@ key store that is down refuses (503) before a code or refresh token is used up.
 from dataclasses import replace
 from typing import Any
 
+import structlog
 from authlib.oauth2.rfc6749 import BaseGrant, TokenEndpointMixin
 
 from idp.db.models import Client
@@ -16,6 +17,8 @@ from idp.oauth.server import FormRequest, required
 from idp.oauth.token_answer import ACCESS_TOKEN_ALGORITHM, token_answer
 from idp.tokens import Issued, Refused, issue_client_credentials, redeem_code, refresh
 from idp.web import current_services
+
+log = structlog.get_logger(__name__)
 
 # They are about a person; a client that speaks for itself has none (OIDC Core §5.4, §11).
 _SCOPES_OF_PEOPLE = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
@@ -42,6 +45,8 @@ class _Grant(BaseGrant, TokenEndpointMixin):
         services.keys.signer(ACCESS_TOKEN_ALGORITHM, services.clock.now())
         outcome = self.exchange()
         if isinstance(outcome, Refused):
+            # The cause is for operators; the caller gets the same words for all (design §5).
+            log.info("grant_refused", grant_type=self.GRANT_TYPE, error=outcome.error, cause=outcome.detail)
             raise error_of(outcome)
         return 200, token_answer(_narrowed(outcome, self.form.getlist("resource"))), []
 

@@ -13,7 +13,7 @@ from idp.oauth.introspect import introspect
 from idp.oauth.revoke import revoke
 from idp.oauth.server import Server, error_response, json_response, read_form
 from idp.oauth.userinfo import userinfo
-from idp.web import csrf_exempt
+from idp.web import csrf_exempt, current_services
 
 _PREFLIGHT_SECONDS = "7200"
 _OPEN_ENDPOINTS = frozenset(
@@ -120,6 +120,7 @@ def userinfo_endpoint() -> Response:
 
 def _cacheable(response: Response) -> Response:
     # Public and the same for everybody; short, so that a key published ahead is known before it signs.
-    response.headers["Cache-Control"] = "public, max-age=300"
+    seconds = int(current_services().settings.jwks_cache_lifetime.total_seconds())
+    response.headers["Cache-Control"] = f"public, max-age={seconds}"
     del response.headers["Pragma"]
     return response

@@ -47,7 +47,7 @@ class FormRequest(OAuth2Request):
         # meaningless. That the issuer is https (or this very machine) is checked once, in the settings.
         self.method = request.method
         self.uri = request.path
-        self.headers = dict(request.headers)
+        self.headers = None  # read once, below, by rules of ours
         self._form = read_form(request)
         self.payload = FormPayload(self._form)
         self.credentials: Credentials = read_credentials(request.headers, self._form)
