@@ -114,6 +114,14 @@ def sweep_expired(services: Services, *, is_stopping: Callable[[], bool] = lambd
     return looked_at
 
 
+def tighten_hints(services: Services, *, is_stopping: Callable[[], bool] = lambda: False) -> None:
+    """Bring the hints of all live sessions to today's policy, in small transactions: nobody waits for the whole."""
+    after: str | None = ""
+    while after is not None and not is_stopping():
+        with services.database.transaction() as tx:
+            after = sessions.tighten_hints(tx, settings=services.settings, after=after)
+
+
 # ── The process ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -253,8 +261,7 @@ class Worker:
         while not self._stopping.is_set():
             try:
                 if not has_tightened:  # a policy that was made shorter ends old sessions visibly too
-                    with self._services.database.transaction() as tx:
-                        sessions.tighten_hints(tx, settings=self._services.settings)
+                    tighten_hints(self._services, is_stopping=self._stopping.is_set)
                     has_tightened = True
                 sweep_expired(self._services, is_stopping=self._stopping.is_set)
                 pause.reset()

@@ -6,6 +6,7 @@ several workers may sweep side by side.
 
 from collections import defaultdict
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import case, func, or_, select, update
 from sqlalchemy.orm import aliased
@@ -74,12 +75,36 @@ def _latest_activity(tx: Tx, session_ids: list[str]) -> dict[str, datetime]:
     return {session_id: used_at for session_id, used_at in rows if session_id is not None}
 
 
-def tighten_hints(tx: Tx, *, settings: Settings) -> int:
-    """Pull the hints of live sessions forward to what today's policy says; returns how many moved.
+def tighten_hints(tx: Tx, *, settings: Settings, after: str = "", limit: int = 1000) -> str | None:
+    """Pull the hints of live sessions forward to what today's policy says, `limit` sessions behind `after` by id.
 
-    A worker runs it when it starts: a policy made shorter must end old sessions visibly too, not only for the checks.
+    Returns the id to go on behind, in a new transaction, or None at the end. A worker runs it when it starts: a policy
+    made shorter must end old sessions visibly too, not only for the checks. Rows that others hold are passed over, so
+    that nobody waits for us nor we for them.
     """
-    policy = SessionPolicy.of(settings)
+    page = tx.scalars(select(Session.id).where(Session.id > after).order_by(Session.id).limit(limit)).all()
+    if not page:
+        return None
+    earliest = _earliest_end(SessionPolicy.of(settings))
+    loose = tx.scalars(
+        select(Session.id)
+        .where(
+            Session.id > after, Session.id <= page[-1], Session.ended_at.is_(None), micros(Session.sweep_at) > earliest
+        )
+        .with_for_update(key_share=True, skip_locked=True)
+    ).all()
+    if loose:
+        tx.execute(
+            update(Session)
+            .where(Session.id.in_(loose))
+            .values(sweep_at=earliest)
+            .execution_options(synchronize_session=False)
+        )
+    return page[-1]
+
+
+def _earliest_end(policy: SessionPolicy) -> Any:
+    """SQL: the earliest moment at which a session can end by today's policy, judged by its own row."""
     app = aliased(Client)
     microsecond = policy.app_idle.resolution
     app_idle = (
@@ -101,12 +126,4 @@ def tighten_hints(tx: Tx, *, settings: Settings) -> int:
     absolute_end = micros(Session.started_at) + case(
         (is_app, app_absolute), else_=policy.browser_absolute // microsecond
     )
-    earliest = case((idle_end < absolute_end, idle_end), else_=absolute_end)
-    moved = tx.execute(
-        update(Session)
-        .where(Session.ended_at.is_(None), micros(Session.sweep_at) > earliest)
-        .values(sweep_at=earliest)
-        .returning(Session.id)
-        .execution_options(synchronize_session=False)
-    )
-    return len(moved.all())
+    return case((idle_end < absolute_end, idle_end), else_=absolute_end)

@@ -320,10 +320,9 @@ def test_a_policy_made_shorter_ends_old_sessions_visibly_too(heart: Heart) -> No
     assert heart.sweep() == 0, "the hint still says 28 days"
 
     with heart.database.transaction() as tx:
-        moved = sessions.tighten_hints(tx, settings=heart.settings)
+        sessions.tighten_hints(tx, settings=heart.settings)
     heart.sweep()
 
-    assert moved == 1
     assert heart.session(started.session_id).end_reason == EndReason.IDLE
 
 
