@@ -10,11 +10,12 @@ import re
 import secrets
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
@@ -25,9 +26,11 @@ from idp.kit.wording import is_storable
 PREFIX = "IDP_"
 MINIMUM_SECRET_LENGTH = 32
 LONGEST_LIFETIME = timedelta(days=3650)
-_NOT_SETTINGS = {"IDP_CONFIG"}
+# The second one `idp serve` gives to its own children (idp.kit.run_folder).
+_NOT_SETTINGS = {"IDP_CONFIG", "IDP_RUN_FOLDER"}
 # Where "not at all" makes sense; any other length of zero would stop sign-ins or make a loop spin.
 _MAY_BE_ZERO = {
+    "drain_lifetime",
     "jwks_cache_lifetime",
     "lost_answer_lifetime",
     "refresh_leeway_lifetime",
@@ -84,6 +87,12 @@ class Settings(BaseModel):
     outbound_proxy: str = ""
     outbound_ca_bundle: Path | None = None
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    log_format: str = Field(default="auto", pattern="^(auto|json|text)$")
+    access_log: bool = True
+    metrics_token: SecretText | None = None
+    metrics_listen: str = ""
+    readiness_needs_worker: bool = False
+    drain_lifetime: Duration = timedelta(seconds=5)
 
     access_token_lifetime: Duration = timedelta(minutes=5)
     id_token_lifetime: Duration = timedelta(minutes=5)
@@ -136,6 +145,25 @@ class Settings(BaseModel):
     def url(self, path: str) -> str:
         """The public address of one of our paths. Only the issuer makes addresses: no Host header ever does."""
         return self.issuer + path
+
+    @property
+    def metrics_address(self) -> tuple[str, int] | None:
+        """Host and port of the separate listener for metrics, or None when there is none."""
+        if not self.metrics_listen:
+            return None
+        host, _, port = self.metrics_listen.rpartition(":")
+        return host.removeprefix("[").removesuffix("]"), int(port)
+
+    def secret_texts(self) -> tuple[str, ...]:
+        """Every secret among the settings, as spelled: what no log line may ever contain."""
+        values = [getattr(self, name) for name in type(self).model_fields]
+        parts = [part for value in values for part in (value if isinstance(value, tuple) else (value,))]
+        found = [part.reveal() for part in parts if isinstance(part, Secret)]
+        for url in (self.database_url, self.outbound_proxy):
+            with suppress(ValueError):  # not an address at all: whoever uses it refuses it
+                password = urlsplit(url).password or ""
+                found += [password, unquote(password)]
+        return tuple(text for text in dict.fromkeys(found) if text)
 
     @property
     def known_secret(self) -> Secret:
@@ -240,9 +268,10 @@ def _refuse_dangerous(settings: Settings) -> None:
             "IDP_SECRET is not set. Make one with `python3 -c 'import secrets; print(secrets.token_urlsafe(48))'`, "
             "keep it outside the database, and give the same one to every node."
         )
-    for name, secret in [("IDP_SECRET", settings.secret)] + [
-        ("IDP_SECRET_PREVIOUS", previous) for previous in settings.secret_previous
-    ]:
+    named = [("IDP_SECRET", settings.secret), *(("IDP_SECRET_PREVIOUS", old) for old in settings.secret_previous)]
+    if settings.metrics_token is not None:
+        named.append(("IDP_METRICS_TOKEN", settings.metrics_token))
+    for name, secret in named:
         if len(secret.reveal()) < MINIMUM_SECRET_LENGTH:
             raise SettingsError(
                 f"{name} is shorter than {MINIMUM_SECRET_LENGTH} characters: choose a random, longer one."
@@ -251,6 +280,7 @@ def _refuse_dangerous(settings: Settings) -> None:
             raise SettingsError(f"{name} is not UTF-8 text: choose a random one of letters and digits.")
     _check_database_url(settings.database_url)
     _check_lifetimes(settings)
+    _check_metrics_listen(settings)
 
 
 def _check_database_url(url: str) -> None:
@@ -269,6 +299,18 @@ def _check_database_url(url: str) -> None:
             "IDP_DATABASE_URL is malformed. Write postgresql://user:password@host:port/name, "
             "with special characters of the password percent-encoded."
         ) from None
+
+
+def _check_metrics_listen(settings: Settings) -> None:
+    if not settings.metrics_listen:
+        return
+    match = re.fullmatch(r"(\[[0-9a-f:.]+\]|[0-9a-z.-]+):([0-9]{1,5})", settings.metrics_listen)
+    if not match or not 1 <= int(match.group(2)) <= 65535:
+        raise SettingsError("IDP_METRICS_LISTEN must be host:port, for example 127.0.0.1:9100 or [::1]:9100.")
+    if not is_loopback_host(match.group(1).strip("[]")) and settings.metrics_token is None:
+        raise SettingsError(
+            "IDP_METRICS_LISTEN is open to other machines: set IDP_METRICS_TOKEN, or listen on 127.0.0.1."
+        )
 
 
 def _check_lifetimes(settings: Settings) -> None:

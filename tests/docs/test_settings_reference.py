@@ -17,7 +17,7 @@ PAGE = ROOT / "docs" / "settings.md"
 EXAMPLE = ROOT / "config" / "example.toml"
 NONE = "–"
 # Secrets belong in the environment; the file says so instead of showing them.
-_NOT_IN_THE_FILE = {"secret", "secret_previous"}
+_NOT_IN_THE_FILE = {"metrics_token", "secret", "secret_previous"}
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ def type_in_words(name: str) -> str:
             return "path"
         case _ if field.annotation is timedelta:
             return "duration or 0" if name in _MAY_BE_ZERO else "duration"
+        case _ if field.annotation is bool:
+            return "yes or no"
         case _ if field.annotation is int:
             lowest = next(part.ge for part in field.metadata if isinstance(part, Ge))
             highest = next((part.le for part in field.metadata if isinstance(part, Le)), None)
