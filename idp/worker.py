@@ -197,6 +197,9 @@ class Worker:
 
     def _claim_in(self, lane: Lane, full_hosts: frozenset[str]) -> int:
         services, use = self._services, self._lanes[lane]
+        room = use.room()
+        if room == 0:
+            return 0
         taken: Counter[str] = Counter()
 
         def may_take(host: str) -> bool:
@@ -210,7 +213,7 @@ class Worker:
                 claimed = outbox.claim_due(
                     tx,
                     holder=self._holder,
-                    limit=use.room(),
+                    limit=room,
                     now=services.clock.now(),
                     settings=services.settings,
                     lane=lane,

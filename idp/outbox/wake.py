@@ -55,7 +55,8 @@ class WakeUp(threading.Thread):
 
 def _watch_postgresql(engine: Engine, stopping: threading.Event) -> Iterator[None]:
     positional, named = engine.dialect.create_connect_args(engine.url)
-    with closing(psycopg.connect(*positional, **{**named, "autocommit": True, "connect_timeout": 5})) as connection:
+    options = {**named, "autocommit": True, "connect_timeout": 5, "application_name": "idp worker"}
+    with closing(psycopg.connect(*positional, **options)) as connection:
         connection.execute(f"LISTEN {NOTIFY_CHANNEL}")
         yield  # whatever was written before we listened
         while not stopping.is_set():

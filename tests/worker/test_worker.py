@@ -239,6 +239,31 @@ def test_a_database_that_is_away_for_a_while_does_not_end_the_worker(
     assert len(failures) == 2
 
 
+@pytest.mark.parametrize("database_backend", ["postgresql"], indirect=True)
+def test_when_the_server_cuts_every_connection_the_worker_connects_and_listens_again(
+    heart: Heart, receivers: Receivers, open_services: OpenServices
+) -> None:
+    receiver = receivers()
+    client = client_at(heart, receiver)
+
+    with running(open_services(allow=[receiver], worker_poll_lifetime=POLL)):
+        sign_out(heart, client)
+        until(lambda: all_told(heart))
+        with heart.database.autocommit() as connection:
+            connection.exec_driver_sql(_CUT_OTHERS)
+        heart.database.engine.dispose()
+        sign_out(heart, client)
+        until(lambda: all_told(heart))
+        sign_out(heart, client)
+        until(lambda: all_told(heart))
+
+
+_CUT_OTHERS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid() AND left(application_name, 3) = 'idp'"
+)
+
+
 def test_an_outcome_that_could_not_be_recorded_is_repeated_after_the_lease(
     heart: Heart, receivers: Receivers, open_services: OpenServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
