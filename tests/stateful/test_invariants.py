@@ -29,7 +29,7 @@ from idp.kit.opaque import Secret
 from idp.sessions import Actor, StartedSession
 from idp.tokens import AccessTokenClaims, Issued
 from idp.tokens.refresh_tokens import read_refresh_token, write_refresh_token
-from tests.support.heart import REDIRECT, Heart
+from tests.support.heart import REDIRECT, START, Heart
 
 IDLE = {"browser": timedelta(hours=24), "kept": timedelta(days=28), "app": timedelta(days=30)}
 ABSOLUTE = {"browser": timedelta(days=90), "kept": timedelta(days=90), "app": timedelta(days=365)}
@@ -78,7 +78,7 @@ class Family:
     live: int = 1
     parent: int | None = None
     rotated_at: datetime | None = None
-    used_at: datetime = field(default_factory=lambda: datetime.min)
+    used_at: datetime = START
     revoked: bool = False
     access: list[Issued] = field(default_factory=list)
 
@@ -206,7 +206,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(target=families, person=people, which=st.integers(0, 1), offline=st.booleans(), lost=st.booleans())
     def sign_in_and_use(self, person: Person, which: int, offline: bool, lost: bool) -> Any:
-        """The usual beginning in one step, so that most runs get to the interesting part; the first answer may be lost."""
+        """The usual beginning in one step, so that most runs get further; the first answer may be lost."""
         if person.disabled:
             return multiple()
         browser = self.sign_in(person, True)
