@@ -254,6 +254,18 @@ def test_the_history_page_of_an_ended_session_shows_who_was_told_for_90_days(sit
     assert "Nothing of it works any more." in here.page(path).text
 
 
+def test_the_history_of_another_person_is_not_found(site: Site) -> None:
+    ada = site.person("ada")
+    site.person("bob")
+    here, theirs = site.signed_in("ada"), site.signed_in("bob")
+    ended = site.heart.sign_in(ada)
+    site.heart.end(ada, ended.session_id)
+    path = f"/account/sessions/{ended.session_id}"
+
+    assert here.get(path).status_code == 200
+    assert theirs.get(path).status_code == 404
+
+
 @pytest.mark.parametrize("path", ["/account/sessions/x", "/account/sessions/" + "0" * 26, "/account/sessions/%00"])
 def test_a_history_page_that_never_was_is_not_found(site: Site, path: str) -> None:
     site.person("ada")

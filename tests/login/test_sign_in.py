@@ -148,6 +148,17 @@ def test_the_budget_of_guesses_is_whole_again_after_its_window(open_site: Callab
     assert site.visitor().sign_in("ada").status_code == 303
 
 
+def test_the_right_password_gives_the_person_a_whole_budget_again(open_site: Callable[..., Site]) -> None:
+    site = open_site(issuer="http://localhost", guesses_per_person=2)
+    site.person("ada")
+
+    answers = [
+        site.visitor().sign_in("ada", password).status_code for password in ("wrong", PASSWORD, "wrong", PASSWORD)
+    ]
+
+    assert answers == [403, 303, 403, 303]
+
+
 def test_names_without_an_account_have_the_same_budget(open_site: Callable[..., Site]) -> None:
     site = open_site(issuer="http://localhost", guesses_per_person=1)
 
@@ -233,6 +244,18 @@ def test_the_next_sign_in_page_says_why_one_was_signed_out(site: Site) -> None:
 
     assert "You were signed out because an administrator ended your session." in page.text
     assert "You were signed out" not in site.visitor().page("/login").text
+
+
+def test_the_reason_is_told_only_to_the_browser_that_held_the_session(site: Site) -> None:
+    ada = site.person("ada")
+    browser, guesser = site.signed_in("ada"), site.visitor()
+    (session,) = site.heart.all(Session)
+    site.heart.end(ada, session.id, reason=EndReason.ENDED_BY_ADMINISTRATOR)
+
+    guesser.client.set_cookie("idp_session", f"{session.id}.{'A' * 22}")
+
+    assert "You were signed out" not in guesser.page("/login").text
+    assert "You were signed out" in browser.page("/login").text
 
 
 def test_an_idle_session_is_dead_and_the_page_says_so(site: Site) -> None:
