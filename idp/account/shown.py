@@ -164,6 +164,7 @@ def history_receipt(details: EndedDetails, *, now: datetime, settings: Settings)
     return ReceiptView(
         title="",
         what="",
+        occurred_at=details.ended_at,
         applications=notice_lines(details.applications, settings),
         last_access_at=details.access_expires_at,
         is_over=details.access_expires_at is not None and details.access_expires_at <= now,

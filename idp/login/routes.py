@@ -4,7 +4,7 @@ The answer to a wrong name and to a wrong password is the same page with the sam
 session identifier or, for the same person, a new secret; and the CSRF token learnt before it is forgotten (fixation).
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
@@ -18,7 +18,7 @@ from idp.login.waiting import Waiting, WaitingIsOver, find_waiting, single
 from idp.sessions import CurrentSession, SignInRefused
 from idp.sessions.ended import why_ended
 from idp.web.reasons import reason_at_sign_in
-from idp.web.times import clock, length
+from idp.web.times import length
 
 blueprint = Blueprint("login", __name__)
 
@@ -161,9 +161,11 @@ def own_login_address(query: dict[str, str]) -> str:
 
 
 def _too_many(waiting: Waiting, name: str, keep: bool, retry_at: datetime | None, now: datetime) -> Response:
-    wait = f"Wait until {clock(retry_at)}" if retry_at else "Wait a while"
+    # A length of time and no time of day: what this page says cannot be put into the reader's time zone.
+    minutes = max(1, -(-(retry_at - now) // timedelta(minutes=1))) if retry_at else 0
+    wait = length(timedelta(minutes=minutes)) if minutes else "a while"
     response = _form(
-        waiting, username=name, keep=keep, error=f"There were too many attempts. {wait}, then try again.", status=429
+        waiting, username=name, keep=keep, error=f"There were too many attempts. Try again in {wait}.", status=429
     )
     if retry_at is not None:
         response.headers["Retry-After"] = str(max(1, int((retry_at - now).total_seconds()) + 1))

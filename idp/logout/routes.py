@@ -230,7 +230,7 @@ def _after_sign_out(return_address: str | None, receipt: Secret | None) -> Respo
 @blueprint.get("/signed-out")
 def signed_out() -> Response:
     """ "You are signed out", without particulars. Never back to sign-in, which might sign in again (lesson 9)."""
-    return _unindexed(web.page("signed_out.html", receipt=None, return_to=None))
+    return _unindexed(web.page("signed_out.html", receipt=None, return_to=None, is_signed_in=False))
 
 
 @blueprint.get("/signed-out/<handle>")
@@ -251,7 +251,9 @@ def show_receipt(handle: str) -> Response:
             )
         )
     view = receipt_view(receipt, now=now, settings=services.settings)
-    return _unindexed(web.page("signed_out.html", receipt=view, return_to=None))
+    # The receipt of another device or tool is read by somebody who is still signed in here.
+    is_signed_in = web.current_session() is not None
+    return _unindexed(web.page("signed_out.html", receipt=view, return_to=None, is_signed_in=is_signed_in))
 
 
 def _unindexed(response: Response) -> Response:
@@ -264,7 +266,7 @@ def _unreadable(problem: Unreadable) -> Response:
     return web.error_page(
         400,
         "This sign-out link cannot be read",
-        f"The application sent something that is not valid: {problem}. You are still signed in.",
+        f"The application sent something that is not valid: {problem}. Nothing was signed out.",
         "Sign out on your account page instead.",
         error_code="invalid_request",
         action=("Sign out", web.own_url("/logout")),

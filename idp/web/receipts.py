@@ -10,12 +10,14 @@ from datetime import datetime
 from idp.db.models import DeliveryState, EndReason
 from idp.sessions import Receipt, ReceiptApplication
 from idp.settings import Settings
-from idp.web.times import clock
 from idp.web.views import NoticeLine, ReceiptView
 
 _TITLES: dict[str, str] = {
     EndReason.SIGNED_OUT_EVERYWHERE: "You are signed out everywhere",
     EndReason.SIGNED_OUT_EVERYWHERE_ELSE: "You are signed out everywhere else",
+    # After these the person is still signed in where they read this.
+    EndReason.ENDED_BY_PERSON: "Signed out",
+    EndReason.CONSENT_WITHDRAWN: "The access is withdrawn",
 }
 # After these the person's apps and tools are gone too, or never were meant.
 _APPS_STAY_AFTER: set[str] = {EndReason.SIGNED_OUT, EndReason.SIGNED_OUT_BY_APPLICATION}
@@ -27,6 +29,7 @@ def receipt_view(receipt: Receipt, *, now: datetime, settings: Settings) -> Rece
     return ReceiptView(
         title=_TITLES.get(receipt.reason, "You are signed out"),
         what=_what_ended(receipt),
+        occurred_at=receipt.occurred_at,
         applications=notice_lines(receipt.applications, settings) if is_named else (),
         counts=() if is_named else _counted(receipt.applications, settings),
         last_access_at=receipt.access_expires_at,
@@ -42,17 +45,16 @@ def notice_lines(applications: Sequence[ReceiptApplication], settings: Settings)
 
 
 def _what_ended(receipt: Receipt) -> str:
-    when = f"at {clock(receipt.occurred_at)}"
     if receipt.browsers + receipt.apps == 0:
-        return f"An application’s access ended {when}."
+        return "An application’s access ended"
     if receipt.browsers == 1 and receipt.apps == 0:
-        return f"Your session in one browser ended {when}, for every application opened with it."
+        return "Your session in one browser, and in every application opened with it, ended"
     if receipt.browsers == 0 and receipt.apps == 1:
-        return f"One app or tool was signed out {when}."
+        return "One app or tool was signed out"
     browsers = f"{receipt.browsers:,} browser{'' if receipt.browsers == 1 else 's'}"
     apps = "1 app or tool" if receipt.apps == 1 else f"{receipt.apps:,} apps and tools"
     parts = [words for count, words in ((receipt.browsers, browsers), (receipt.apps, apps)) if count]
-    return f"{' and '.join(parts)} were signed out {when}."
+    return f"{' and '.join(parts)} were signed out"
 
 
 def _line(application: ReceiptApplication, settings: Settings) -> NoticeLine:

@@ -102,10 +102,14 @@ class NoticeLine:
 
 @dataclass(frozen=True)
 class ReceiptView:
-    """A receipt, ready to print. `applications` in the browser that signed out, `counts` in any other."""
+    """A receipt, ready to print: `what` ended at `occurred_at`.
+
+    `applications` are for the browser that signed out, `counts` for any other.
+    """
 
     title: str
     what: str
+    occurred_at: datetime
     applications: tuple[NoticeLine, ...] = ()
     counts: tuple[NoticeLine, ...] = ()
     last_access_at: datetime | None = None
