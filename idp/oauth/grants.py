@@ -103,6 +103,7 @@ class RefreshTokenGrant(_Grant):
             client_id=self.credentials.client_id,
             is_authenticated=is_authenticated,
             scope=scope,
+            resources=self.form.getlist("resource"),
             settings=services.settings,
             keyring=services.keyring,
             now=now,

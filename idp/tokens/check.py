@@ -11,14 +11,15 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import aliased
 
 from idp.db.engine import Tx
-from idp.db.models import Client, DeniedAccessToken, RefreshRotation, Session, SessionClient, TokenFamily, User
+from idp.db.models import Client, DeniedAccessToken, Session, SessionClient, TokenFamily, User
 from idp.kit.keyring import Keyring
 from idp.kit.opaque import secret_matches
 from idp.sessions import SessionPolicy, is_live
 from idp.settings import Settings
+from idp.tokens.families import turn_of
 from idp.tokens.jwts import AccessTokenClaims
 from idp.tokens.refresh_tokens import read_refresh_token
-from idp.tokens.turns import Generations, Turn, decide
+from idp.tokens.turns import Turn
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,7 @@ def check_refresh_token(tx: Tx, *, token: str, settings: Settings, keyring: Keyr
     live = _find_live(tx, presented.family_id, settings, now)
     if live is None or not secret_matches(presented.secret, live.family.secret_hash):
         return None
-    family, client = live.family, live.client
-    turn = decide(
-        Generations(family.generation, family.parent_generation, family.rotated_at),
-        presented.generation,
-        now=now,
-        leeway=client.refresh_leeway_lifetime or settings.refresh_leeway_lifetime,
-        lost_answer=client.lost_answer_lifetime or settings.lost_answer_lifetime,
-        rotates=client.refresh_rotation is RefreshRotation.ALWAYS,
-    )
+    turn = turn_of(live.family, live.client, presented.generation, settings=settings, now=now)
     return live if turn in {Turn.ROTATE, Turn.HOLD, Turn.SKIP} else None
 
 

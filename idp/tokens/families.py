@@ -1,10 +1,19 @@
-"""Starting token families: one row for everything issued from one redemption."""
+"""Token families: starting one, the one row for everything issued from a redemption; and what a generation means."""
 
 import secrets
 from datetime import datetime
 
 from idp.db.engine import Tx
-from idp.db.models import AuthorizationCode, Client, GrantType, Session, SessionClient, TokenFamily, User
+from idp.db.models import (
+    AuthorizationCode,
+    Client,
+    GrantType,
+    RefreshRotation,
+    Session,
+    SessionClient,
+    TokenFamily,
+    User,
+)
 from idp.kit.identifiers import new_identifier, shard_key_in, shard_key_of
 from idp.kit.keyring import Keyring
 from idp.kit.opaque import Secret, hash_secret
@@ -18,6 +27,7 @@ from idp.tokens.issued import (
     issued_from_family,
 )
 from idp.tokens.refresh_tokens import SECRET_BYTES, RefreshToken, write_refresh_token
+from idp.tokens.turns import Generations, Turn, decide
 from idp.users import subject_for
 
 REFRESH_GRANT = "refresh_token"
@@ -105,4 +115,18 @@ def issue_client_credentials(
         refresh_token=None,
         now=now,
         outcome="client_credentials",
+    )
+
+
+def turn_of(family: TokenFamily, client: Client, presented: int, *, settings: Settings, now: datetime) -> Turn:
+    """What a genuine token of generation `presented` means for its family under today's policy."""
+    leeway, lost_answer = client.refresh_leeway_lifetime, client.lost_answer_lifetime
+    return decide(
+        Generations(family.generation, family.parent_generation, family.rotated_at),
+        presented,
+        now=now,
+        # Zero is a policy too; only null means the installation's.
+        leeway=settings.refresh_leeway_lifetime if leeway is None else leeway,
+        lost_answer=settings.lost_answer_lifetime if lost_answer is None else lost_answer,
+        rotates=client.refresh_rotation is RefreshRotation.ALWAYS,
     )

@@ -6,6 +6,7 @@ transaction is over; *skip*, *reuse* and *ahead* lock the session first, in a ne
 orders deadlock). This is the one exception to "one transaction per entry" (design §5, §9; docs/adr/0003).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,10 +23,10 @@ from idp.kit.keyring import Keyring
 from idp.kit.opaque import new_secret, secret_matches
 from idp.sessions import REFRESH_TOUCH_INTERVAL, Actor, SessionPolicy, end_participation, is_live, touch
 from idp.settings import Settings
-from idp.tokens.families import REFRESH_GRANT
+from idp.tokens.families import REFRESH_GRANT, turn_of
 from idp.tokens.issued import OFFLINE_ACCESS, Issued, Refused, refuse_grant
 from idp.tokens.refresh_tokens import RefreshToken, read_refresh_token, write_refresh_token
-from idp.tokens.turns import Generations, Turn, decide
+from idp.tokens.turns import Turn
 
 log = structlog.get_logger(__name__)
 _MICROSECOND = timedelta(microseconds=1)
@@ -39,6 +40,7 @@ class _Presented:
     client_id: str
     is_authenticated: bool
     scope: tuple[str, ...] | None
+    resources: tuple[str, ...]
     now: datetime
 
 
@@ -49,6 +51,7 @@ def refresh(
     client_id: str,
     is_authenticated: bool = False,
     scope: tuple[str, ...] | None,
+    resources: Sequence[str] = (),
     settings: Settings,
     keyring: Keyring,
     now: datetime,
@@ -56,16 +59,19 @@ def refresh(
     """Exchange a refresh token (RFC 6749 §6). `is_authenticated` False: the caller only named the client, unproved.
 
     Then the client must be a public one, which the same statement checks: nobody reads the client beforehand.
-    `scope` narrows the access token of this answer only. Everything is re-checked as of `now`; the absolute end and
-    `auth_time` never move. A return of `Issued` means that the state behind it is committed.
+    `scope` and `resources` narrow the access token of this answer only. Everything is re-checked as of `now`; the
+    absolute end and `auth_time` never move. A return of `Issued` means that the state behind it is committed.
     """
     genuine = read_refresh_token(token, keyring)
     if genuine is None:
         return refuse_grant("not one of our refresh tokens")
-    presented = _Presented(genuine, client_id, is_authenticated, scope, now)
+    presented = _Presented(genuine, client_id, is_authenticated, scope, tuple(dict.fromkeys(resources)), now)
     for _ in range(2):
-        with database.autocommit() as connection:
-            row = _rotate_or_hold(connection, presented, settings, is_sqlite=database.is_sqlite)
+        row = None
+        # Before the one statement, which would rotate: the answer to a wrong resource carries no successor.
+        if not resources or _was_granted(database, presented):
+            with database.autocommit() as connection:
+                row = _rotate_or_hold(connection, presented, settings, is_sqlite=database.is_sqlite)
         if row is not None:
             issued = _issue(row, presented, keyring)
             _touch_session(database, row, now)
@@ -76,6 +82,13 @@ def refresh(
             return outcome
         # Another presentation changed the family between our two transactions: it is rotate or hold after all.
     return refuse_grant("the family kept changing")
+
+
+def _was_granted(database: Database, presented: _Presented) -> bool:
+    """Whether the resources that are asked for are among the family's, which never change (RFC 8707 §2.2)."""
+    query = select(TokenFamily.resources).where(TokenFamily.id == presented.token.family_id)
+    with database.reading() as tx:
+        return set(presented.resources) <= set(tx.scalars(query).one_or_none() or ())
 
 
 _FAMILY = (
@@ -213,7 +226,7 @@ def _issue(row: Any, presented: _Presented, keyring: Keyring, outcome: str | Non
         sid=row.sid,
         # Rights never grow (I10), and what the client lost since is gone.
         scope=tuple(word for word in granted if word in row.client_scopes),
-        resources=list(row.resources),
+        resources=list(presented.resources or row.resources),
         auth_time=row.auth_time,
         amr=list(row.amr),
         acr=row.acr,
@@ -267,29 +280,16 @@ def _settle_under_lock(tx: Tx, presented: _Presented, settings: Settings, keyrin
     if row is None:
         return refuse_grant("family, session, person or client is no longer live")
     family, client = row
+    turn = turn_of(family, client, token.generation, settings=settings, now=now)
+    # Before whatever else is wrong with the request: a scope too wide must not hide a theft.
+    if turn in {Turn.REUSE, Turn.AHEAD}:
+        reason = EndReason.REFRESH_TOKEN_REUSE if turn is Turn.REUSE else EndReason.REFRESH_TOKEN_AHEAD
+        return _refuse_and_end(tx, family, presented, reason, settings)
     if presented.scope is not None and not set(presented.scope) <= set(family.scope):
         return Refused("invalid_scope", "The scope is wider than what was granted.", "scope wider than the grant")
-    turn = decide(
-        Generations(family.generation, family.parent_generation, family.rotated_at),
-        token.generation,
-        now=now,
-        leeway=_or(client.refresh_leeway_lifetime, settings.refresh_leeway_lifetime),
-        lost_answer=_or(client.lost_answer_lifetime, settings.lost_answer_lifetime),
-        rotates=client.refresh_rotation is RefreshRotation.ALWAYS,
-    )
-    match turn:
-        case Turn.ROTATE | Turn.HOLD:
-            return None
-        case Turn.SKIP:
-            return _skip(tx, family, presented, settings, keyring)
-        case Turn.REUSE:
-            return _refuse_and_end(tx, family, presented, EndReason.REFRESH_TOKEN_REUSE, settings)
-        case Turn.AHEAD:
-            return _refuse_and_end(tx, family, presented, EndReason.REFRESH_TOKEN_AHEAD, settings)
-
-
-def _or(value: timedelta | None, default: timedelta) -> timedelta:
-    return default if value is None else value
+    if not set(presented.resources) <= set(family.resources):
+        return Refused("invalid_target", "The resource is malformed or not allowed here.", "resource not in the grant")
+    return _skip(tx, family, presented, settings, keyring) if turn is Turn.SKIP else None
 
 
 def _skip(tx: Tx, family: TokenFamily, presented: _Presented, settings: Settings, keyring: Keyring) -> Issued:
