@@ -76,10 +76,13 @@ def retire(tx: Tx, *, kid: str, compromised: bool, now: datetime, settings: Sett
     key = tx.scalar(select(SigningKey).where(SigningKey.kid == kid).with_for_update(key_share=True))
     if key is None:
         return KeyProblem(f"There is no key {kid[:64]!a}. `idp keys list` shows them.")
-    others = [other for other in _signing(tx, key.algorithm, now) if other.kid != kid]
-    if not others:
+    others = [other for other in _unretired(tx, key.algorithm, now) if other.kid != kid]
+    signs_now = any(other.activates_at <= now for other in others)
+    # A planned successor retired before it took over would leave nobody once its predecessor stops.
+    goes_on = any(other.retired_at is None for other in others)
+    if not (signs_now and goes_on):
         return KeyProblem(
-            f"{kid} is the only key that signs {key.algorithm}. Make its successor first: "
+            f"{kid} is the only key that signs {key.algorithm} now or later. Make its successor first: "
             f"`idp keys rotate --algorithm {key.algorithm} --immediately`."
         )
     if key.retired_at is None or key.retired_at > now:
