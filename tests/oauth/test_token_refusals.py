@@ -310,6 +310,7 @@ def test_a_client_authenticates_by_its_registered_method_only_and_by_one(
     check_unauthenticated(attempt(client_secret=by_post.secret))
     check_unauthenticated(attempt(client_id=by_post.id, client_assertion="x.y.z", client_assertion_type="urn:x"))
     check_refusal(attempt(basic(service.id, service.secret or ""), **post_pair), "invalid_request")
+    check_refusal(attempt(basic(service.id, service.secret or ""), client_secret=service.secret), "invalid_request")
     check_refusal(attempt(basic(service.id, service.secret or ""), client_id=by_post.id), "invalid_request")
     check_refusal(attempt(client_id=[by_post.id] * 2, client_secret=by_post.secret), "invalid_request")
 
@@ -346,6 +347,20 @@ def test_a_disabled_or_deleted_client_is_nobody(provider: Provider, service: Rel
     assert service.client_credentials().access_token
     provider.heart.change(service.client, deleted_at=provider.heart.now)
     check_unauthenticated(service.client_credentials().response)
+
+
+def test_a_disabled_public_client_gets_nothing_for_its_code_or_refresh_token(
+    provider: Provider, cli_app: RelyingParty, signed_in: Visitor
+) -> None:
+    tokens, code = cli_app.sign_in(signed_in), cli_app.authorize(signed_in).code
+    provider.heart.change(cli_app.client, disabled_at=provider.heart.now)
+    check_unauthenticated(cli_app.redeem(code).response)
+    check_refusal(cli_app.refresh(tokens).response, "invalid_grant")
+
+    provider.heart.change(cli_app.client, disabled_at=None)
+
+    assert cli_app.redeem(code).access_token
+    assert cli_app.refresh(tokens).access_token
 
 
 def test_a_client_registered_while_we_run_is_known_at_once(provider: Provider) -> None:
