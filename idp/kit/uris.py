@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 _LOOPBACK = re.compile(r"http://(127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?(/[^#]*|\?[^#]*)?\Z")
 # RFC 8252 §7.1: a private-use scheme is a reversed domain name, so it contains a dot.
 _PRIVATE_SCHEME = re.compile(r"[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+\Z")
+# RFC 3986 §3.2.2 allows more; browsers and CSP headers (`origin_of`) read some of that as something else than a host.
+_NETLOC = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?\Z")
 _PRINTABLE = re.compile(r"[\x21-\x7e]+\Z")
 MAX_URI_LENGTH = 2000
 
@@ -27,6 +29,7 @@ class UriProblem(StrEnum):
     INSECURE = "must use https (plain http is only for loopback addresses)"
     SCHEME = "has a scheme that is neither https, loopback http nor a private-use scheme such as com.example.app:"
     WILDCARD = "contains a wildcard; addresses are compared exactly"
+    HOST = "has characters in its host that no host name has"
 
 
 def find_redirect_uri_problem(uri: str) -> UriProblem | None:
@@ -67,7 +70,10 @@ def _find_common_problem(uri: str) -> UriProblem | None:
         return UriProblem.FRAGMENT
     if "@" in parts.netloc:
         return UriProblem.USERINFO
-    return UriProblem.WILDCARD if "*" in parts.netloc else None
+    if "*" in parts.netloc:
+        return UriProblem.WILDCARD
+    is_web = parts.scheme in {"https", "http"}
+    return UriProblem.HOST if is_web and parts.netloc and not _NETLOC.match(parts.netloc) else None
 
 
 def is_loopback_host(hostname: str | None) -> bool:
