@@ -1,4 +1,4 @@
-"""A registered address ends up in a CSP header, so its host must be one: no header syntax, no browser's second reading."""
+"""A registered address ends up in a CSP header: its host must be one, not header syntax, nor read in two ways."""
 
 import pytest
 
