@@ -121,6 +121,13 @@ class Settings(BaseModel):
     deliveries_per_host: int = Field(default=4, ge=1, le=64)
     worker_poll_lifetime: Duration = timedelta(seconds=2)
 
+    smtp_host: str = ""
+    smtp_port: int = Field(default=587, ge=1, le=65535)
+    smtp_security: str = Field(default="starttls", pattern="^(starttls|tls|none)$")
+    smtp_username: str = ""
+    smtp_password: SecretText | None = None
+    mail_from: str = ""
+
     @property
     def is_sqlite(self) -> bool:
         """Whether the embedded database is used."""
@@ -263,6 +270,7 @@ def _embedded_secret(var_dir: Path, *, create: bool) -> Secret | None:
 
 def _refuse_dangerous(settings: Settings) -> None:
     _check_issuer(settings.issuer)
+    _check_mail(settings)
     if settings.secret is None:
         raise SettingsError(
             "IDP_SECRET is not set. Make one with `python3 -c 'import secrets; print(secrets.token_urlsafe(48))'`, "
@@ -311,6 +319,23 @@ def _check_metrics_listen(settings: Settings) -> None:
         raise SettingsError(
             "IDP_METRICS_LISTEN is open to other machines: set IDP_METRICS_TOKEN, or listen on 127.0.0.1."
         )
+
+
+def _check_mail(settings: Settings) -> None:
+    if not settings.smtp_host:
+        return
+    if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", settings.mail_from):
+        raise SettingsError(
+            "IDP_MAIL_FROM must be the address that mail comes from, for example accounts@example.com, "
+            "when IDP_SMTP_HOST is set."
+        )
+    if settings.smtp_security == "none" and not is_loopback_host(settings.smtp_host):
+        raise SettingsError(
+            "IDP_SMTP_SECURITY is none for a mail server on another machine: mail would travel in clear. "
+            "Use starttls or tls."
+        )
+    if bool(settings.smtp_username) != (settings.smtp_password is not None):
+        raise SettingsError("IDP_SMTP_USERNAME and IDP_SMTP_PASSWORD go together: set both, or neither.")
 
 
 def _check_lifetimes(settings: Settings) -> None:

@@ -19,7 +19,7 @@ from datetime import timedelta
 import structlog
 from sqlalchemy.exc import DBAPIError
 
-from idp import outbox, sessions
+from idp import mail, outbox, sessions
 from idp.kit.host_limits import HostLimits
 from idp.logout.backchannel import send_notice
 from idp.outbox import Claimed, CouldNotBuild, Lane, Settle
@@ -33,6 +33,7 @@ SLOW_AFTER_SECONDS = 0.5
 SLOW_FACTOR = 7
 SWEEP_EVERY_SECONDS = (10.0, 30.0)  # at random between, so that several workers spread out
 SWEEP_BATCH = 50
+MAIL_EVERY_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 30.0
 SHORTEST_PAUSE_SECONDS = 0.5
 # With work due that nobody could take just now (another worker is claiming it, or its lane is full).
@@ -114,6 +115,35 @@ def sweep_expired(services: Services, *, is_stopping: Callable[[], bool] = lambd
     return looked_at
 
 
+def deliver_mail(services: Services, *, holder: str | None = None) -> int:
+    """Try to send the mail that is due, one after the other, none in a transaction; returns how many attempts."""
+    holder, attempts = holder or new_holder(), 0
+    while True:
+        with services.database.transaction() as tx:
+            claimed = mail.claim_due_mail(tx, holder=holder, now=services.clock.now())
+        if not claimed:
+            return attempts
+        for message in claimed:
+            attempts += 1
+            problem = mail.send(message, settings=services.settings, now=services.clock.now())
+            with services.database.transaction() as tx:
+                state = mail.settle_mail(
+                    tx,
+                    message,
+                    failure=problem.detail if problem else None,
+                    is_final=problem is not None and problem.is_final,
+                    settings=services.settings,
+                    now=services.clock.now(),
+                )
+            log.info(
+                "mail_attempted",
+                message=message.id,
+                attempt=message.attempts,
+                result=state,
+                reason=problem.detail if problem else None,
+            )
+
+
 def tighten_hints(services: Services, *, is_stopping: Callable[[], bool] = lambda: False) -> None:
     """Bring the hints of all live sessions to today's policy, in small transactions: nobody waits for the whole."""
     after: str | None = ""
@@ -153,6 +183,8 @@ class Worker:
         wake_up.start()
         sweeper = threading.Thread(target=self._sweep_regularly, name="sweep", daemon=True)
         sweeper.start()
+        mailer = threading.Thread(target=self._mail_regularly, name="mail", daemon=True)
+        mailer.start()
         try:
             self._deliver_until_stopped()
         finally:
@@ -161,6 +193,7 @@ class Worker:
             self._give_back_waiting()
             self._pool.shutdown(wait=True)  # each attempt has its deadline: seconds at most
             sweeper.join(timeout=5)
+            mailer.join(timeout=5)
             wake_up.join(timeout=2)
             log.info("worker_stopped", holder=self._holder)
 
@@ -272,6 +305,18 @@ class Worker:
             except Exception as error:  # noqa: BLE001 - the next round finds the same sessions
                 seconds = pause.next()
                 log.warning("sweep_failed", error=describe(error), again_in_seconds=seconds)
+            self._stopping.wait(seconds)
+
+    def _mail_regularly(self) -> None:
+        pause = _Pause()
+        while not self._stopping.is_set():
+            try:
+                deliver_mail(self._services, holder=self._holder)
+                pause.reset()
+                seconds = MAIL_EVERY_SECONDS
+            except Exception as error:  # noqa: BLE001 - the leases run out, and the messages come due again
+                seconds = pause.next()
+                log.warning("mail_failed", error=describe(error), again_in_seconds=seconds)
             self._stopping.wait(seconds)
 
 

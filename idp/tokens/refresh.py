@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import Connection, and_, case, func, literal, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from idp import audit
+from idp import audit, mail
 from idp.db.engine import Database, DatabaseBusy, Tx
 from idp.db.models import Client, EndReason, RefreshRotation, Session, SessionClient, SessionKind, TokenFamily, User
 from idp.db.types import from_microseconds, has_word, micros, to_microseconds
@@ -329,6 +329,15 @@ def _refuse_and_end(
         settings=settings,
         now=presented.now,
     )
+    client = tx.get(Client, family.client_id)
+    session = tx.get(Session, family.session_id)
+    letter = mail.old_token_used(
+        client_name=client.name if client else "",
+        is_app=session is not None and session.kind is SessionKind.APP,
+        now=presented.now,
+        settings=settings,
+    )
+    mail.enqueue_mail(tx, user_id=family.user_id, letter=letter, settings=settings, now=presented.now)
     kind = "refresh_reused" if reason is EndReason.REFRESH_TOKEN_REUSE else "refresh_ahead"
     _audit(tx, kind, family, presented.now, presented=presented.token.generation, live=family.generation)
     log.warning(kind, family_id=family.id, client_id=family.client_id, session_id=family.session_id)

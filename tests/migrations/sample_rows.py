@@ -43,6 +43,8 @@ ROWS: dict[str, dict[str, Any]] = {
     | {"created_at": NOON},
     "denied_access_tokens": {"jti": "j", "expires_at": NOON, "denied_at": NOON},
     "worker_heartbeats": {"name": "node-1:42:0f", "seen_at": NOON},
+    "mail_messages": {"id": "m", "user_id": "u", "kind": "old_token_used", "recipient": "ada@example.org"}
+    | {"subject": "Signed out", "body": "…", "state": "pending", "next_attempt_at": NOON, "created_at": NOON},
     "audit_events": {"id": "au", "occurred_at": NOON, "kind": "sign_in", "user_id": "u"},
 }
 

@@ -7,6 +7,7 @@ from idp.db.models.audit import AuditEvent
 from idp.db.models.base import Base
 from idp.db.models.clients import Client, ClientSecret, Consent, RefreshBinding, RefreshRotation
 from idp.db.models.logout import DeliveryState, LogoutDelivery, LogoutEvent
+from idp.db.models.mail import MailMessage, MailState
 from idp.db.models.one_time import AuthorizationCode, StoredRequest, StoredRequestKind
 from idp.db.models.operation import WorkerHeartbeat
 from idp.db.models.sessions import EndReason, Session, SessionClient, SessionKind
@@ -28,6 +29,8 @@ __all__ = [
     "GuessBudget",
     "LogoutDelivery",
     "LogoutEvent",
+    "MailMessage",
+    "MailState",
     "RefreshBinding",
     "RefreshRotation",
     "Session",

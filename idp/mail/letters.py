@@ -1,0 +1,39 @@
+"""What our mail says: plain words, what happened, what was done, what to do next; no secret, no tracking, no HTML."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from idp.settings import Settings
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A message before it has a recipient. `kind` names it for operators."""
+
+    kind: str
+    subject: str
+    body: str
+
+
+def old_token_used(*, client_name: str, is_app: bool, now: datetime, settings: Settings) -> Letter:
+    """The notice that an old copy of a refresh token was used and the app was signed out (design §5, *reuse*)."""
+    name = " ".join(client_name.split()) or "An application"
+    where = "on one of your devices" if is_app else "in one of your browsers"
+    return Letter(
+        kind="old_token_used",
+        subject=f"{name} was signed out to be safe",
+        body=f"""\
+{name} was signed out {where} at {now:%H:%M} UTC on {now.day} {now:%B %Y}.
+
+Why: an old copy of its sign-in was used. That happens when an app is restored from a back-up or copied to
+another machine. It can also mean that somebody stole a copy. We cannot tell which, so we ended it.
+
+What you can do:
+- If you know the reason, sign in to {name} again. Nothing else is needed.
+- If you do not, look at where you are signed in, and sign out everywhere:
+  {settings.url("/account/sessions")}
+
+Your other apps and browsers stay signed in. This message asks for no password and has no link that signs
+you in.
+""",
+    )
