@@ -1,4 +1,4 @@
-"""Fixtures of the browser tests: `demo` (one per module), `ada` (a new person), `new_browser`, `tool`, `steps`."""
+"""Fixtures of the browser tests: `demo` (one per worker), `ada` (a new person), `new_browser`, `tool`."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,9 +18,9 @@ def patience() -> None:
     expect.set_options(timeout=LONGEST_WAIT)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """What `idp demo` starts."""
+    """What `idp demo` starts, once: every test has people and browsers of its own."""
     running = Demo(tmp_path_factory.mktemp("demo"))
     running.start()
     yield running

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -44,9 +45,9 @@ class Person:
 class Demo:
     """Provider, worker and demo application. `restart` keeps data and addresses."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, ports: tuple[int, int] | None = None) -> None:
         self.folder = folder
-        self._ports = _free_port(), _free_port()
+        self._ports = ports or (_free_port(), _free_port())
         self._process: subprocess.Popen[str] | None = None
         self._password_hash = hash_password(Secret(PASSWORD))
         self.told: dict[str, str] = {}
@@ -140,6 +141,32 @@ class Demo:
         assert isinstance(made, User), made
         return person
 
+    def happened_before(self, person: Person, name: str, *, started: timedelta, active: timedelta) -> None:
+        """Let sign-ins of a person, in a browser or of a tool whose name begins so, lie further in the past."""
+        moved = {
+            "name": f"{name}%",
+            "email": person.email,
+            "started": started // timedelta(microseconds=1),
+            "active": active // timedelta(microseconds=1),
+        }
+        meant = """
+            user_id = (SELECT id FROM users WHERE email = :email) AND (kind = 'browser' AND agent_name LIKE :name
+            OR client_id IN (SELECT id FROM clients WHERE name LIKE :name))"""
+        with closing(self._connect("idp.sqlite3")) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(
+                "UPDATE token_families SET last_used_at = last_used_at - :active"
+                f" WHERE session_id IN (SELECT id FROM sessions WHERE {meant})",
+                moved,
+            )
+            changed = connection.execute(
+                "UPDATE sessions SET started_at = started_at - :started, last_active_at = last_active_at - :active"
+                f" WHERE {meant}",
+                moved,
+            )
+            connection.execute("COMMIT")
+        assert changed.rowcount
+
     def silent_sign_in_address(self) -> str:
         """Where the demo application would ask without showing anything whether somebody is signed in."""
         question = {
@@ -157,11 +184,13 @@ class Demo:
     @contextmanager
     def slow_application(self) -> Iterator[None]:
         """The demo application hears everything but answers nothing before the end of the block."""
-        database = self.folder / "demo_application.sqlite3"
-        with closing(sqlite3.connect(database, timeout=STEP_SECONDS, isolation_level=None)) as connection:
+        with closing(self._connect("demo_application.sqlite3")) as connection:
             connection.execute("BEGIN IMMEDIATE")  # each of its transactions begins so, too
             yield
             connection.execute("ROLLBACK")
+
+    def _connect(self, file: str) -> sqlite3.Connection:
+        return sqlite3.connect(self.folder / file, timeout=STEP_SECONDS, isolation_level=None)
 
     def _environment(self) -> dict[str, str]:
         mine = {name: value for name, value in os.environ.items() if not name.startswith("IDP_")}

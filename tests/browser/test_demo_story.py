@@ -1,9 +1,11 @@
 """The story that `idp demo` tells, with real processes and a real browser: signing in, and out again everywhere."""
 
+import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.conftest import NewBrowser
 from tests.browser.demo import Demo, Person, Tool, finish
@@ -15,6 +17,7 @@ from tests.browser.steps import (
     section,
     sign_in_at_application,
 )
+from tests.support.chromium import find_chromium
 
 pytestmark = pytest.mark.browser
 
@@ -228,6 +231,25 @@ def test_ending_the_tool_in_its_row_leaves_the_browser_signed_in(
     expect(page.get_by_role("heading", name="What the provider says about you")).to_be_visible()
 
 
+def test_withdrawing_an_applications_access_signs_out_of_it_and_of_nothing_else(
+    demo: Demo, browser: BrowserContext, ada: Person
+) -> None:
+    application, account = browser.new_page(), browser.new_page()
+    sign_in_at_application(application, demo, ada)
+    account.goto(f"{demo.issuer}/account/applications")
+
+    account.get_by_role("button", name="Withdraw the access of Demo application").click()
+    account.get_by_role("link", name="See who was told").click()
+
+    expect(account.get_by_role("heading", name="The access is withdrawn")).to_be_visible()
+    expect(account.get_by_text("Told at")).to_be_visible()
+    expect(application.locator("#state")).to_contain_text("You were signed out by the provider at")
+    account.get_by_role("link", name="Signed-in devices").click()
+    expect(account.get_by_text("This device", exact=True)).to_be_visible()
+    application.locator("#sign-in").click()
+    expect(application.get_by_role("heading", name="Demo application asks for access")).to_be_visible()
+
+
 def test_going_back_after_signing_out_shows_nothing_of_the_account(
     demo: Demo, browser: BrowserContext, ada: Person
 ) -> None:
@@ -240,6 +262,26 @@ def test_going_back_after_signing_out_shows_nothing_of_the_account(
 
     expect(page.get_by_role("heading", name="Sign in", exact=True)).to_be_visible()
     expect(page.get_by_text(ada.email)).to_have_count(0)
+
+
+def test_a_page_that_the_browser_kept_whole_is_not_shown_once_the_session_is_over(
+    demo: Demo, chromium: Browser, ada: Person
+) -> None:
+    # Playwright switches this memory of Chromium's off; people have it on.
+    path, root = find_chromium(), ["--no-sandbox"] if os.geteuid() == 0 else []
+    remembering = chromium.browser_type.launch(
+        executable_path=path, args=root, ignore_default_args=["--disable-back-forward-cache"]
+    )
+    with closing(remembering):
+        page = remembering.new_page()
+        open_account(page, demo, ada)
+        page.goto(f"{demo.application}")
+        demo.idp("sessions", "end", "--user", ada.username, "--all")
+
+        page.evaluate("history.back()")
+
+        expect(page.get_by_text("an administrator ended your session")).to_be_visible()
+        expect(page.get_by_text(ada.email)).to_have_count(0)
 
 
 def test_another_tab_shows_the_account_no_longer_than_this_one(
