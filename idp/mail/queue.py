@@ -91,7 +91,7 @@ def claim_due_mail(tx: Tx, *, holder: str, now: datetime, limit: int = 10) -> li
 def settle_mail(
     tx: Tx, claimed: ClaimedMail, *, failure: str | None, is_final: bool, settings: Settings, now: datetime
 ) -> MailState | None:
-    """Write down what an attempt led to. `failure` None: it was sent. None back: the lease was lost, nothing written."""
+    """Write down what an attempt led to. `failure` None: it was sent. Returns None when the lease was lost."""
     is_too_late = now - claimed.created_at >= settings.delivery_deadline_lifetime
     state = MailState.PENDING
     if failure is None:

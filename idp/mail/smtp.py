@@ -19,7 +19,7 @@ TIMEOUT_SECONDS = 10
 
 @dataclass(frozen=True)
 class CouldNotSend:
-    """The message did not leave. `detail` is for operators and repeats nothing of the message; `is_final`: never will."""
+    """The message did not leave. `detail` is for operators and repeats nothing of the message."""
 
     detail: str
     is_final: bool

@@ -4,6 +4,8 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,7 +101,7 @@ def test_a_reused_token_writes_one_letter_in_the_commit_that_signs_the_app_out(
     heart: Heart, mail_server: MailServer
 ) -> None:
     configure(heart, mail_server.port)
-    person, client = heart.person(), heart.client(name="Nightly\nTool")
+    person, client = heart.person(), heart.client(name="Nightly Tool")
     issued = heart.tokens_for(heart.sign_in(person), client, "openid offline_access")
     heart.refresh(issued, client)
     heart.clock.advance(hours=25)
@@ -185,11 +187,16 @@ def test_two_workers_never_hold_one_message_and_a_lost_lease_writes_nothing(
     ],
 )
 def test_dangerous_or_contradictory_mail_settings_stop_the_start(
-    tmp_path: object, wrong: dict[str, str], repair: dict[str, str]
+    tmp_path: Path, wrong: dict[str, str], repair: dict[str, str]
 ) -> None:
-    good = {"smtp_host": "mail.example", "mail_from": "a@id.example", "secret": "s" * 40, "var_dir": tmp_path}
+    good: dict[str, Any] = {
+        "smtp_host": "mail.example",
+        "mail_from": "a@id.example",
+        "secret": "s" * 40,
+        "var_dir": tmp_path,
+    }
 
-    with pytest.raises(SettingsError, match="IDP_(MAIL|SMTP)"):
+    with pytest.raises(SettingsError, match=r"IDP_(MAIL|SMTP)"):
         load_settings({}, **{**good, **wrong})
 
     assert load_settings({}, **{**good, **wrong, **repair}).smtp_host == "mail.example"
