@@ -6,7 +6,7 @@ after it.
 
 from flask import Flask
 
-from idp import account, login, logout, oauth, web
+from idp import account, login, logout, oauth, operation, web
 from idp.db import migrate
 from idp.db.engine import db, engine_options, normalized_url
 from idp.kit.clock import Clock
@@ -28,4 +28,5 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
     web.init_app(app)
     for desk in (oauth, login, logout, account):
         app.register_blueprint(desk.blueprint, url_prefix=settings.issuer_path or None)
+    app.register_blueprint(operation.blueprint)  # they speak of this node, not of the issuer
     return app

@@ -9,6 +9,9 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,9 +19,11 @@ from urllib.parse import urlsplit
 import click
 
 from idp.cli.context import opened_services
-from idp.cli.logs import configure_logs
 from idp.cli.supervisor import Child, Supervisor
+from idp.kit.logs import configure_logs
+from idp.kit.run_folder import RunFolder, metrics_folder
 from idp.settings import Settings
+from idp.web.services import Services
 
 DEFAULT_PORT = 9000
 SERVERS = ("gunicorn", "granian")
@@ -40,7 +45,9 @@ def serve(host: str, port: int | None, workers: int, threads: int, server: str, 
     port = port or port_of_issuer(settings) or DEFAULT_PORT
     command = server_command(server, host=host, port=port, workers=workers, threads=threads)
     check_port(host, port, remedy="choose another one with --port")
-    configure_logs(settings.log_level)
+    if settings.metrics_address:
+        check_port(*settings.metrics_address, remedy="change IDP_METRICS_LISTEN")
+    configure(settings)
     if settings.is_loopback_http and port_of_issuer(settings) != port:
         click.echo(
             f"Note: applications will look for {settings.issuer}, but this server listens on port {port}. "
@@ -48,15 +55,54 @@ def serve(host: str, port: int | None, workers: int, threads: int, server: str, 
             err=True,
         )
     click.echo(f"Serving {settings.issuer} on {host}:{port}. Ctrl-C stops.", err=True)
-    if without_worker:
-        sys.stdout.flush()
-        os.execv(command[0], command)  # noqa: S606 - the server takes our place and its signals
-    supervisor = Supervisor([Child("server", command), Child("worker", worker_command(), restarts=True)])
-    supervisor.start()
-    was_asked = supervisor.wait()
-    supervisor.stop()
-    if not was_asked:
+    children = [Child("server", command)]
+    if not without_worker:
+        children.append(Child("worker", worker_command(), restarts=True))
+    if not _run_together(services, children):
         raise click.ClickException("The web server ended; its last lines above say why.")
+
+
+def _run_together(services: Services, children: Sequence[Child]) -> bool:
+    """Run the children until they are told to stop; False when the server ended by itself."""
+    settings, folder = services.settings, RunFolder()
+    supervisor = Supervisor([replace(child, environment=folder.environment) for child in children])
+    try:
+        with _metrics_listener(services, folder.metrics):
+            supervisor.start()
+            was_asked = supervisor.wait()
+            folder.mark_draining()
+            if was_asked and supervisor.was_terminated:
+                supervisor.linger(settings.drain_lifetime.total_seconds())
+            supervisor.stop()
+    finally:
+        folder.remove()
+        services.database.engine.dispose()
+    return was_asked
+
+
+@contextmanager
+def _metrics_listener(services: Services, folder: Path | None) -> Iterator[None]:
+    """The separate listener for metrics while the block runs, if the settings ask for one."""
+    address = services.settings.metrics_address
+    if address is None:
+        yield
+        return
+    # Late: it takes time, and prometheus_client looks at the environment when it is imported.
+    from idp.operation.exposition import Exposition
+    from idp.operation.listener import MetricsListener
+
+    exposition = Exposition(services, folder=folder)
+    listener = MetricsListener(address, exposition.render, services.settings.metrics_token)
+    listener.start()
+    try:
+        yield
+    finally:
+        listener.stop()
+
+
+def configure(settings: Settings) -> None:
+    """Set up logging for this process."""
+    configure_logs(settings.log_level, layout=settings.log_format, known_secrets=settings.secret_texts())
 
 
 @click.command()
@@ -65,7 +111,7 @@ def worker() -> None:
     from idp.worker import Worker
 
     with opened_services() as services:
-        configure_logs(services.settings.log_level)
+        configure(services.settings)
         running = Worker(services)
         signals = 0
 
@@ -78,7 +124,9 @@ def worker() -> None:
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
-        running.run()
+        # Beside a server, the listener is that of `idp serve`, which knows the numbers of all.
+        with nullcontext() if metrics_folder() else _metrics_listener(services, None):
+            running.run()
 
 
 def worker_command() -> list[str]:
@@ -104,7 +152,7 @@ def server_command(server: str, *, host: str, port: int, workers: int, threads: 
     bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return [
         *(sys.executable, "-m", "gunicorn"),
-        *("-c", "python:idp.cli.gunicorn_hooks"),
+        *("-c", "python:idp.cli.gunicorn_hooks", "--logger-class", "idp.cli.gunicorn_hooks.HouseLogger"),
         *("--bind", bind, "--workers", str(workers), "--worker-class", "gthread", "--threads", str(threads)),
         *("--keep-alive", "15", "--graceful-timeout", "30", "--no-control-socket", "--log-level", "warning"),
         *shared_memory,

@@ -55,6 +55,7 @@ class Supervisor:
         self._pauses: dict[str, float] = {}
         self._changed = threading.Event()
         self._signals = 0
+        self._first_signal = 0
 
     def start(self) -> None:
         """Take over the signals that end a program, and start every child."""
@@ -62,6 +63,11 @@ class Supervisor:
             signal.signal(number, self._on_signal)
         for child in self._children:
             self._start(child)
+
+    @property
+    def was_terminated(self) -> bool:
+        """Whether the first signal was SIGTERM: a service manager's wish, not a person's Ctrl-C."""
+        return self._first_signal == signal.SIGTERM
 
     @property
     def is_stopping(self) -> bool:
@@ -88,6 +94,16 @@ class Supervisor:
             self._changed.wait(max(0.0, min(pauses)) if pauses else None)
             self._changed.clear()
         return self.is_stopping
+
+    def linger(self, seconds: float) -> None:
+        """Go on as before for some time after the first signal; another signal, or a child's end, cuts it short."""
+        deadline, signals = time.monotonic() + seconds, self._signals
+        while self._signals == signals and self.find_ended() is None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            self._changed.wait(left)
+            self._changed.clear()
 
     def stop(self) -> None:
         """Ask every child to finish; kill those that take too long, or all after another signal."""
@@ -139,7 +155,8 @@ class Supervisor:
             elif now >= self._due[name]:
                 self._start(running.child)
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._first_signal = self._first_signal or number
         self._signals += 1
         self._changed.set()
 

@@ -6,7 +6,13 @@ transaction. No Flask, no Authlib.
 """
 
 from idp.clients.consents import ConsentRow, find_consent, grant_consent, hold_consent, list_consents, withdraw_consent
-from idp.clients.find import authenticate_secret, find_client, list_clients, resource_identifiers
+from idp.clients.find import (
+    authenticate_secret,
+    find_client,
+    find_id_token_algorithms,
+    list_clients,
+    resource_identifiers,
+)
 from idp.clients.lifecycle import delete_client, disable_client, enable_client, rotate_client_secret
 from idp.clients.registration import ClientProblem, ClientSpec, CreatedClient, create_client, update_client
 
@@ -22,6 +28,7 @@ __all__ = [
     "enable_client",
     "find_client",
     "find_consent",
+    "find_id_token_algorithms",
     "grant_consent",
     "hold_consent",
     "list_clients",

@@ -45,6 +45,17 @@ def list_clients(tx: Tx) -> list[Client]:
     return list(tx.scalars(select(Client).where(Client.deleted_at.is_(None)).order_by(Client.name, Client.id)))
 
 
+def find_id_token_algorithms(tx: Tx) -> frozenset[str]:
+    """The algorithms that enabled clients want their ID tokens signed with: each needs a key."""
+    return frozenset(
+        tx.scalars(
+            select(Client.id_token_signed_response_alg)
+            .where(Client.deleted_at.is_(None), Client.disabled_at.is_(None))
+            .distinct()
+        )
+    )
+
+
 def is_client_id(text: str) -> bool:
     """Whether the database may be asked about this identifier at all (PostgreSQL refuses NUL with an error)."""
     return 0 < len(text) <= MAX_CLIENT_ID_LENGTH and is_storable(text)

@@ -40,21 +40,24 @@ def normalized_url(url: str) -> str:
 
 def engine_options(url: str, pool_size: int) -> dict[str, Any]:
     """Engine options: bounded waits everywhere, so that a dead database is an error and not a hang."""
+    # A statement's values would stand in the text of every exception: hashes, names, addresses.
+    common = {"pool_size": pool_size, "max_overflow": 0, "pool_timeout": BUSY_TIMEOUT_SECONDS, "hide_parameters": True}
     if url.startswith("sqlite"):
         return {
+            **common,
             "connect_args": {"timeout": SQLITE_WRITER_SECONDS},
-            "pool_size": pool_size,
-            "max_overflow": 0,
-            "pool_timeout": BUSY_TIMEOUT_SECONDS,
         }
     return {
+        **common,
         "isolation_level": "READ COMMITTED",
-        "pool_size": pool_size,
-        "max_overflow": 0,
-        "pool_timeout": BUSY_TIMEOUT_SECONDS,
         "connect_args": {
             "connect_timeout": BUSY_TIMEOUT_SECONDS,
             "application_name": "idp",
+            # A host that vanished without a word: noticed here, since the server's time-outs died with it.
+            "tcp_user_timeout": 10_000,
+            "keepalives_idle": 30,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
             "options": "-c lock_timeout=5s -c statement_timeout=30s -c idle_in_transaction_session_timeout=60s",
         },
     }

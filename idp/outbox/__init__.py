@@ -6,13 +6,16 @@ participations, never tokens), to build a logout token, or to open a connection:
 Serves OpenID Connect Back-Channel Logout 1.0.
 """
 
+from idp.outbox.backlog import Backlog, measure_backlog
 from idp.outbox.claim import Claimed, Lane, claim_due, find_next_due
 from idp.outbox.enqueue import NOTIFY_CHANNEL, EndedParticipation, enqueue
+from idp.outbox.heartbeat import find_last_report, forget_worker, report_worker
 from idp.outbox.next_step import CouldNotBuild, NextStep, Outcome, Retry, Settle, failure_of, next_step
 from idp.outbox.settle import release, settle
 
 __all__ = [
     "NOTIFY_CHANNEL",
+    "Backlog",
     "Claimed",
     "CouldNotBuild",
     "EndedParticipation",
@@ -24,8 +27,12 @@ __all__ = [
     "claim_due",
     "enqueue",
     "failure_of",
+    "find_last_report",
     "find_next_due",
+    "forget_worker",
+    "measure_backlog",
     "next_step",
     "release",
+    "report_worker",
     "settle",
 ]

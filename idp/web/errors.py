@@ -18,6 +18,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 from idp.db.engine import DatabaseBusy
 from idp.keys import KeyUnavailable
 from idp.users import PasswordChecksBusy
+from idp.web.access_log import route_of
 from idp.web.pages import error_page
 from idp.web.paths import own_path
 from idp.web.services import current_services
@@ -106,7 +107,7 @@ def _answer_http(error: HTTPException) -> Response | HTTPException:
         return error  # a redirect of Werkzeug's own, or an answer that a desk has made
     if status >= 500:
         cause = error.original_exception if isinstance(error, InternalServerError) else error
-        log.error("request_failed", path=request.path, status=status, exc_info=cause)
+        log.error("request_failed", route=route_of(request), status=status, exc_info=cause)
     response = _answer(status)
     for name, value in error.get_headers(request.environ):
         if name in {"Allow", "Retry-After"}:
@@ -115,14 +116,14 @@ def _answer_http(error: HTTPException) -> Response | HTTPException:
 
 
 def _answer_unavailable(error: Exception) -> Response:
-    log.error("unavailable", path=request.path, problem=type(error).__name__, exc_info=error)
+    log.error("unavailable", route=route_of(request), problem=type(error).__name__, exc_info=error)
     response = _answer(503)
     response.headers["Retry-After"] = RETRY_SECONDS
     return response
 
 
 def _answer_csrf(error: CSRFError) -> Response:
-    log.info("form_refused", path=request.path, reason=error.description)
+    log.info("form_refused", route=route_of(request), reason=error.description)
     back = own_path(request.full_path.rstrip("?"))
     return error_page(
         400,

@@ -3,11 +3,9 @@
 `init_app` is called once by `idp.app`, after `app.extensions["idp"]` holds the services. It owns no page of its own.
 """
 
-import secrets
+from flask import Blueprint, Flask
 
-import structlog
-from flask import Blueprint, Flask, g
-
+from idp.web.access_log import init_access_log
 from idp.web.browser import init_browser_cookie
 from idp.web.current import init_current_session
 from idp.web.errors import init_errors
@@ -18,7 +16,7 @@ from idp.web.pages import init_templates
 
 def init_app(app: Flask) -> None:
     """Install the page shell. Order matters: the request id first, then limits, then the CSRF check reads the form."""
-    app.before_request(_name_request)
+    init_access_log(app)
     init_limits(app)
     init_browser_cookie(app)
     init_templates(app)
@@ -28,10 +26,3 @@ def init_app(app: Flask) -> None:
     init_current_session(app)
     shell = Blueprint("web", __name__, template_folder="templates", static_folder="static", static_url_path="/assets")
     app.register_blueprint(shell, url_prefix=app.extensions["idp"].settings.issuer_path or None)
-
-
-def _name_request() -> None:
-    # Never taken from a header: a stranger could make two requests look like one in the log.
-    g.request_id = secrets.token_hex(8)
-    structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=g.request_id)

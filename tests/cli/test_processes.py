@@ -59,7 +59,12 @@ class Machine:
         self.port = free_port()
         self.issuer = f"http://localhost:{self.port}"
         clean = {name: value for name, value in os.environ.items() if not name.startswith("IDP_")}
-        self.environment = {**clean, "IDP_VAR_DIR": str(folder / "var"), "IDP_ISSUER": self.issuer}
+        self.environment = {
+            **clean,
+            "IDP_VAR_DIR": str(folder / "var"),
+            "IDP_ISSUER": self.issuer,
+            "IDP_DRAIN_LIFETIME": "0",
+        }
         self._started: list[subprocess.Popen[str]] = []
 
     def run(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:

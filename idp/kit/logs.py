@@ -1,0 +1,125 @@
+"""How every process of the house logs: one JSON object per line on standard error, or readable lines on a terminal.
+
+Our own events (structlog), those of libraries and of gunicorn (logging), warnings and uncaught exceptions all pass
+through the same pipeline and out of the same door, where `idp.kit.redaction` has the last look at each finished line.
+Nothing here decides what is logged: callers name facts, never values that open something.
+"""
+
+import json
+import logging
+import sys
+import threading
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, TextIO
+
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+from idp.kit.redaction import MINIMUM_KNOWN_SECRET, redact_fields, redact_text, redact_traceback
+
+FORMATS = ("auto", "json", "text")
+# Libraries speak only when something is wrong: their chatter at `info` and `debug` names paths and parameters.
+_LIBRARIES = logging.WARNING
+
+
+def configure_logs(
+    level: str, *, layout: str = "auto", known_secrets: Iterable[str] = (), stream: TextIO | None = None
+) -> None:
+    """Set logging up for this process; may be called again.
+
+    `level` and `layout` are the settings `log_level` and `log_format`; `known_secrets` are texts that must never
+    appear, whatever they look like (`Settings.secret_texts`).
+    """
+    stream = stream or sys.stderr
+    as_text = layout == "text" or (layout == "auto" and stream.isatty())
+    secrets = tuple(
+        sorted({text for text in known_secrets if len(text) >= MINIMUM_KNOWN_SECRET}, key=len, reverse=True)
+    )
+    wanted = logging.getLevelNamesMapping()[level.upper()]
+    finish: list[Any] = [
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        # Without local variables: they hold what must not be logged.
+        structlog.processors.format_exc_info,
+        _redact_event,
+        _renderer(as_text=as_text, colors=stream.isatty()),
+        _LastLook(secrets),
+    ]
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, *finish],
+        wrapper_class=structlog.make_filtering_bound_logger(wanted),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+    _configure_libraries(stream, finish, max(wanted, _LIBRARIES))
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_uncaught_in_thread
+
+
+def _renderer(*, as_text: bool, colors: bool) -> Any:
+    if as_text:
+        return structlog.dev.ConsoleRenderer(
+            pad_event_to=24, colors=colors, exception_formatter=structlog.dev.plain_traceback
+        )
+    return _to_json
+
+
+# Made once: `json.dumps` with a default makes a new one for each line.
+_encode = json.JSONEncoder(default=repr).encode
+
+
+def _to_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    return _encode(event)
+
+
+def _configure_libraries(stream: TextIO, finish: list[Any], level: int) -> None:
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[
+                structlog.contextvars.merge_contextvars,
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.add_logger_name,
+            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *finish],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    logging.captureWarnings(True)
+
+
+def _redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Mask by field names, and what a driver quotes below a traceback."""
+    exception = event.get("exception")
+    if isinstance(exception, str):
+        event["exception"] = redact_traceback(exception)
+    # What everybody looks for first stands first.
+    first = {name: event.pop(name) for name in ("timestamp", "level", "event") if name in event}
+    return {**first, **redact_fields(event)}
+
+
+class _LastLook:
+    """Masks by shape in the finished line, whatever nesting, repr or traceback the value came by."""
+
+    def __init__(self, secrets: tuple[str, ...]) -> None:
+        self._secrets = secrets
+
+    def __call__(self, _logger: WrappedLogger, _method: str, line: str) -> str:
+        return redact_text(line, self._secrets)
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    structlog.get_logger("idp").critical("uncaught_exception", exc_info=(kind, error, trace))
+
+
+def _log_uncaught_in_thread(given: threading.ExceptHookArgs) -> None:
+    if given.exc_type is SystemExit or given.exc_value is None:
+        return
+    name = given.thread.name if given.thread else ""
+    exception = (given.exc_type, given.exc_value, given.exc_traceback)
+    structlog.get_logger("idp").error("uncaught_exception", thread=name, exc_info=exception)

@@ -1,0 +1,150 @@
+"""Whether this node can serve: one function per check, each a fact about now with the sentence that tells what to do.
+
+Used by `/readyz` and by `idp doctor`. A check *fails* when an answer of this node could be wrong or an error (no
+database, another schema, no key, a clock that is off: design §5); what only makes things late is a *warning*.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from sqlalchemy import text
+
+from idp import outbox
+from idp.clients import find_id_token_algorithms
+from idp.db.engine import Database
+from idp.db.migrate import SchemaState, find_schema_state
+from idp.keys import KeyUnavailable
+from idp.kit.clock import Clock
+from idp.web.services import Services
+
+ALWAYS_NEEDED = "ES256"  # access tokens
+LARGEST_CLOCK_DIFFERENCE = timedelta(seconds=2)
+SILENT_WORKER = timedelta(minutes=1)
+OVERDUE_NOTICE = timedelta(minutes=1)
+
+
+class State(StrEnum):
+    """What a check found."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding. `message` is for operators: what is wrong and what to do, or what is right."""
+
+    name: str
+    state: State
+    message: str
+
+
+def check_node(services: Services) -> Iterator[Check]:
+    """All checks, in the order in which the later make sense only after the earlier. Raises what the database raises.
+
+    The caller bounds the time (`idp.operation.readiness`), and reports an exception as the database's failure.
+    """
+    schema = check_schema(services.database)
+    yield Check("database", State.OK, "It answers.")
+    yield schema
+    if schema.state is State.FAILED:
+        return
+    yield check_clock(services.database, services.clock)
+    yield check_keys(services)
+    now = services.clock.now()
+    yield check_worker(services, now)
+    yield check_queue(services, now)
+
+
+def check_schema(database: Database) -> Check:
+    """Whether this version can work on the database's schema: its own, or a newer one (design §11)."""
+    match find_schema_state(database.engine):
+        case SchemaState.CURRENT:
+            return Check("schema", State.OK, "It is this version's.")
+        case SchemaState.AHEAD:
+            return Check("schema", State.OK, "It is a newer version's, which this one can work on.")
+        case SchemaState.BEHIND:
+            message = "The database has an older schema than this version needs. Run `idp db upgrade`."
+            return Check("schema", State.FAILED, message)
+        case SchemaState.EMPTY:
+            return Check("schema", State.FAILED, "The database is empty. Run `idp init`.")
+
+
+def check_clock(database: Database, clock: Clock) -> Check:
+    """How far our clock is from the database's. Leeways and ends compare moments of several nodes."""
+    if database.is_sqlite:
+        return Check("clock", State.OK, "Node and database share one.")
+    difference = measure_clock_difference(database, clock)
+    words = f"{difference.total_seconds():.1f} s from the database's"
+    if difference > LARGEST_CLOCK_DIFFERENCE:
+        most = int(LARGEST_CLOCK_DIFFERENCE.total_seconds())
+        message = f"This node's clock is {words}, more than {most} s. Let both keep time by NTP (chrony)."
+        return Check("clock", State.FAILED, message)
+    return Check("clock", State.OK, f"It is {words}.")
+
+
+def measure_clock_difference(database: Database, clock: Clock) -> timedelta:
+    """How far apart the clocks are at the least: half of the time that asking took is given the benefit."""
+    with database.reading() as tx:
+        before = clock.now()
+        theirs: datetime = tx.execute(text("SELECT clock_timestamp()")).scalar_one()
+        after = clock.now()
+    on_the_way = (after - before) / 2
+    return max(timedelta(0), abs(theirs.astimezone(UTC) - (before + on_the_way)) - on_the_way)
+
+
+def check_keys(services: Services) -> Check:
+    """A key that can sign for every algorithm that is wanted: access tokens, and each client's ID tokens."""
+    with services.database.reading() as tx:
+        wanted = {ALWAYS_NEEDED, *find_id_token_algorithms(tx)}
+    now = services.clock.now()
+    missing = sorted(algorithm for algorithm in wanted if not _can_sign(services, algorithm, now))
+    if missing:
+        names = " and ".join(missing)
+        return Check("keys", State.FAILED, f"No key can sign {names}. Run `idp keys list`, then `idp init`.")
+    return Check("keys", State.OK, f"There is one for each of {', '.join(sorted(wanted))}.")
+
+
+def _can_sign(services: Services, algorithm: str, now: datetime) -> bool:
+    try:
+        services.keys.signer(algorithm, now)
+    except KeyUnavailable:
+        return False
+    return True
+
+
+def check_worker(services: Services, now: datetime) -> Check:
+    """Whether a worker has reported lately. Without one, notices wait and expired sessions are not written down."""
+    with services.database.reading() as tx:
+        seen_at = outbox.find_last_report(tx)
+    silent = State.FAILED if services.settings.readiness_needs_worker else State.WARNING
+    if seen_at is None:
+        return Check(
+            "worker", silent, "None has reported. Start `idp worker`, or `idp serve` without --without-worker."
+        )
+    age = max(timedelta(0), now - seen_at)
+    words = f"The last report is {_in_words(age)} old."
+    if age > SILENT_WORKER:
+        return Check("worker", silent, f"{words} See the worker's log; applications are not told of sign-outs.")
+    return Check("worker", State.OK, words)
+
+
+def check_queue(services: Services, now: datetime) -> Check:
+    """Whether notices leave when they are due."""
+    with services.database.reading() as tx:
+        backlog = outbox.measure_backlog(tx, now=now)
+    if backlog.overdue > OVERDUE_NOTICE:
+        message = f"{backlog.pending} wait, one for {_in_words(backlog.overdue)} longer than it should. Add workers."
+        return Check("queue", State.WARNING, message)
+    return Check("queue", State.OK, f"{backlog.pending} wait.")
+
+
+def _in_words(length: timedelta) -> str:
+    seconds = int(length.total_seconds())
+    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"
+
+
+CheckNode = Callable[[Services], Iterator[Check]]

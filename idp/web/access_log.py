@@ -1,0 +1,62 @@
+"""One line and one measurement per request: id, method, route, status, time, client. Never a path, a query or a header.
+
+The route is the template (`/signed-out/<handle>`), since an address may itself be a secret; what a stranger invents
+(paths, methods) is folded into one name, so that neither the log nor the metrics grow by it. The request's id is made
+here and never taken from a header: a stranger could make two requests look like one.
+"""
+
+import secrets
+import time
+
+import structlog
+from flask import Flask, Request, Response, g, request
+
+from idp.kit import metrics
+from idp.web.address import client_address
+from idp.web.services import current_services
+
+NO_ROUTE = "(none)"
+OTHER_METHOD = "OTHER"
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+# Asked every few seconds by machines: their lines would bury all others.
+_PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+
+log = structlog.get_logger(__name__)
+
+
+def route_of(asked: Request) -> str:
+    """The template of the route that a request matched, without a single character of its address."""
+    return asked.url_rule.rule if asked.url_rule is not None else NO_ROUTE
+
+
+def init_access_log(app: Flask) -> None:
+    """Name and time each request. Call it first: its hook after a request then runs last, on the finished answer."""
+    app.before_request(_begin)
+    app.after_request(_end)
+
+
+def _begin() -> None:
+    g.request_began = time.perf_counter()
+    g.request_id = secrets.token_hex(8)
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+
+def _end(response: Response) -> Response:
+    began = g.pop("request_began", None)
+    if began is None:  # an error while the answer was finished made a second one: the first is already on record
+        return response
+    seconds = time.perf_counter() - began
+    route, status = route_of(request), response.status_code
+    method = request.method if request.method in _METHODS else OTHER_METHOD
+    metrics.observe_request(route, method, status, seconds)
+    if current_services().settings.access_log:
+        (log.debug if route in _PROBES else log.info)(
+            "request",
+            method=method,
+            route=route,
+            status=status,
+            milliseconds=round(seconds * 1000, 1),
+            client=client_address(request),
+        )
+    return response
