@@ -110,7 +110,7 @@ def test_the_example_file_loads_with_everything_uncommented(tmp_path: Path) -> N
     lines = EXAMPLE.read_text("utf-8").splitlines()
     file.write_text("\n".join(re.sub(r"^# ([a-z_]+ = )", r"\1", line) for line in lines), "utf-8")
 
-    settings = load_settings({"IDP_CONFIG": str(file), "IDP_SECRET": "x" * 40})
+    settings = load_settings({"IDP_CONFIG": str(file), "IDP_SECRET": "x" * 40, "IDP_SMTP_PASSWORD": "p"})
 
     assert settings.database_url == "postgresql://idp@db.internal/idp"
 
