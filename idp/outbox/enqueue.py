@@ -70,7 +70,8 @@ def enqueue(tx: Tx, *, event_id: str, user_id: str, ended: Sequence[EndedPartici
                 "created_at": now,
             }
         )
-    tx.execute(insert(LogoutDelivery), rows)
+    # Without this, SQLAlchemy leaves out what is None and sends a statement for each run of rows of equal shape.
+    tx.execute(insert(LogoutDelivery), rows, execution_options={"render_nulls": True})
     pending = len([row for row in rows if row["uri"]])
     if pending and tx.get_bind().dialect.name == "postgresql":
         # Delivered by PostgreSQL at commit, never before it and never without it.

@@ -1,15 +1,17 @@
 """docs/house.md is a map of the house that stands: its rooms, tables and invariants, and what its hot paths cost."""
 
 import re
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+from sqlalchemy import Engine, event
 
 from idp.db.models import Base
 from tests.docs.pages import ROOT, table_under
 from tests.support.characters import Provider, RelyingParty
-from tests.support.heart import HandClock
+from tests.support.heart import HandClock, Heart
 from tests.support.pages import PASSWORD, Visitor
 
 PAGE = ROOT / "docs" / "house.md"
@@ -85,3 +87,36 @@ def test_the_hot_paths_take_the_number_of_statements_that_the_map_says(
 
     column = 2 if provider.services.database.engine.dialect.name == "postgresql" else 3
     assert counts == {row[0]: int(row[column]) for row in table_under(PAGE, "Hot paths: route → rule → SQL")}
+
+
+def test_sign_out_everywhere_takes_the_same_number_however_many_sessions_and_applications_there_are(
+    heart: Heart,
+) -> None:
+    clients = [heart.client(backchannel_logout_uri="https://app.example/logout"), heart.client()] * 3
+
+    def count(browsers: int) -> int:
+        person = heart.person()
+        for _ in range(browsers):
+            started = heart.sign_in(person)
+            for client in clients:
+                heart.tokens_for(started, client)
+        statements: list[str] = []
+        with statements_of(heart.database.engine, statements):
+            assert heart.end_everything(person).browsers == browsers
+        return len(statements)
+
+    assert count(1) == count(12)
+
+
+@contextmanager
+def statements_of(engine: Engine, collected: list[str]) -> Iterator[None]:
+    """Collect what is sent to the database meanwhile."""
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        collected.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield
+    finally:
+        event.remove(engine, "before_cursor_execute", note)

@@ -65,6 +65,24 @@ def test_every_command_that_is_shown_exists_with_its_options(page: Path) -> None
             assert option in known, f"{code}: no {option}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_option_that_is_named_alone_is_one_of_some_command(page: Path) -> None:
+    known = _options_below(main, click.Context(main)) | {"--no-browser"}  # of examples/cli_app
+    for code in code_of(page.read_text("utf-8")):
+        if code.startswith("--"):
+            assert set(_OPTION.findall(code)) <= known, f"{code} is an option of no command"
+
+
+def _options_below(command: click.Command, context: click.Context) -> set[str]:
+    options = {option for parameter in command.get_params(context) for option in parameter.opts}
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            options |= _options_below(below, click.Context(below, parent=context))
+    return options
+
+
 def _find_command(words: list[str]) -> tuple[click.Command | None, click.Context]:
     command: click.Command | None = main
     context = click.Context(main)
