@@ -191,11 +191,6 @@ def test_dangerous_or_contradictory_mail_settings_stop_the_start(
 ) -> None:
     good: dict[str, Any] = {"smtp_host": "mail.example", "mail_from": "a@id.example"}
     good |= {"secret": "s" * 40, "var_dir": tmp_path}
-        "smtp_host": "mail.example",
-        "mail_from": "a@id.example",
-        "secret": "s" * 40,
-        "var_dir": tmp_path,
-    }
 
     with pytest.raises(SettingsError, match=r"IDP_(MAIL|SMTP)"):
         load_settings({}, **{**good, **wrong})
