@@ -39,7 +39,7 @@ def test_this_browser_has_no_end_button_in_its_row_but_a_sign_out(site: Site) ->
     here = site.signed_in("ada")
     page = here.page("/account/sessions")
 
-    assert {form.action for form in page.forms} == {"/logout"}
+    assert [form.action for form in page.forms] == ["/logout"]
     assert "sign-out" in page.form("/logout").buttons
     token = page.form("/logout").fields["csrf_token"]
     answer = here._open(f"/account/sessions/{session_of(here)}/end", "POST", data={"csrf_token": token})
