@@ -20,6 +20,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from idp import mail, outbox, sessions
+from idp.kit import metrics
 from idp.kit.host_limits import HostLimits
 from idp.logout.backchannel import send_notice
 from idp.outbox import Claimed, CouldNotBuild, Lane, Settle
@@ -34,6 +35,9 @@ SLOW_FACTOR = 7
 SWEEP_EVERY_SECONDS = (10.0, 30.0)  # at random between, so that several workers spread out
 SWEEP_BATCH = 50
 MAIL_EVERY_SECONDS = 5.0
+REPORT_EVERY_SECONDS = 10.0
+# A loop that has not come round for this long (beyond its own waiting) hangs, and is no longer reported as alive.
+HANGS_AFTER_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 30.0
 SHORTEST_PAUSE_SECONDS = 0.5
 # With work due that nobody could take just now (another worker is claiming it, or its lane is full).
@@ -73,13 +77,15 @@ def attempt(services: Services, claimed: Claimed) -> bool:
     step = outbox.next_step(outcome, claimed, now=now, settings=services.settings, jitter=random.random())  # noqa: S311
     with services.database.transaction() as tx:
         is_recorded = outbox.settle(tx, claimed, step, outcome, now=now)
+    result = step.state if isinstance(step, Settle) else "retry"
+    metrics.count_delivery(result if is_recorded else "lost_lease")
     log.info(
         "notice_attempted",
         delivery=claimed.id,
         client=claimed.client_id,
         host=claimed.host,
         attempt=claimed.attempts,
-        result=step.state if isinstance(step, Settle) else "retry",
+        result=result,
         reason=outbox.failure_of(outcome),
         again_at=None if isinstance(step, Settle) else step.at.isoformat(),
         milliseconds=round((time.monotonic() - started) * 1000),
@@ -109,9 +115,11 @@ def sweep_expired(services: Services, *, is_stopping: Callable[[], bool] = lambd
     while not is_stopping():
         with services.database.transaction() as tx:
             batch = sessions.sweep(tx, now=services.clock.now(), settings=services.settings, limit=SWEEP_BATCH)
-        if not batch:
+        for reason, number in batch.ended.items():
+            metrics.count_ends(reason, number)
+        if not batch.looked_at:
             break
-        looked_at += batch
+        looked_at += batch.looked_at
     return looked_at
 
 
@@ -170,6 +178,7 @@ class Worker:
         self._pool = ThreadPoolExecutor(places, thread_name_prefix="delivery")
         self._waiting_lock = threading.Lock()
         self._waiting: dict[str, Claimed] = {}
+        self._came_round_at = time.monotonic()
 
     def stop(self) -> None:
         """Ask `run` to come to an end. Safe in a signal handler and from any thread."""
@@ -185,6 +194,8 @@ class Worker:
         sweeper.start()
         mailer = threading.Thread(target=self._mail_regularly, name="mail", daemon=True)
         mailer.start()
+        reporter = threading.Thread(target=self._report_regularly, name="report", daemon=True)
+        reporter.start()
         try:
             self._deliver_until_stopped()
         finally:
@@ -194,6 +205,7 @@ class Worker:
             self._pool.shutdown(wait=True)  # each attempt has its deadline: seconds at most
             sweeper.join(timeout=5)
             mailer.join(timeout=5)
+            reporter.join(timeout=5)
             wake_up.join(timeout=2)
             log.info("worker_stopped", holder=self._holder)
 
@@ -201,6 +213,7 @@ class Worker:
         pause = _Pause()
         while not self._stopping.is_set():
             self._wake.clear()
+            self._came_round_at = time.monotonic()
             try:
                 seconds = self._claim_and_start()
                 pause.reset()
@@ -318,6 +331,25 @@ class Worker:
                 seconds = pause.next()
                 log.warning("mail_failed", error=describe(error), again_in_seconds=seconds)
             self._stopping.wait(seconds)
+
+    def _report_regularly(self) -> None:
+        """Tell readiness and metrics that this worker lives; a row that can't be written is what they must see."""
+        patience = HANGS_AFTER_SECONDS + self._services.settings.worker_poll_lifetime.total_seconds()
+        while not self._stopping.is_set():
+            try:
+                if time.monotonic() - self._came_round_at < patience:
+                    with self._services.database.transaction() as tx:
+                        outbox.report_worker(tx, name=self._holder, now=self._services.clock.now())
+                else:
+                    log.error("worker_hangs", holder=self._holder)
+            except Exception as error:  # noqa: BLE001 - the next round tries again
+                log.warning("report_failed", error=describe(error))
+            self._stopping.wait(REPORT_EVERY_SECONDS)
+        try:
+            with self._services.database.transaction() as tx:
+                outbox.forget_worker(tx, name=self._holder)
+        except Exception as error:  # noqa: BLE001 - on the way out; the row is forgotten by its age
+            log.warning("report_failed", error=describe(error))
 
 
 class _LaneUse:

@@ -80,6 +80,7 @@ def withdraw(session: CurrentSession) -> Response:
                 settings=services.settings,
                 now=now,
             )
+    web.count_ended(ended)
     if client is None or not withdrawn:
         leave_notice("That application had no access any more.", tone="info", symbol="info")
     else:

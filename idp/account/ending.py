@@ -48,6 +48,7 @@ def end_one(session: CurrentSession, session_id: str) -> Response:
             settings=services.settings,
             now=now,
         )
+    web.count_ended(ended)
     if ended.event_id is None:
         leave_notice("It was signed out already.", tone="info", symbol="info")
         return _to_list()
@@ -79,6 +80,7 @@ def end_selected(session: CurrentSession) -> Response:
             settings=services.settings,
             now=services.clock.now(),
         )
+    web.count_ended(ended)
     if ended.event_id is None:
         leave_notice("Nothing was chosen that is still signed in.", tone="info", symbol="info")
     else:
@@ -120,6 +122,7 @@ def end_others(session: CurrentSession) -> Response:
             handle = renew_secret(tx, session_id=session.id, now=now, keep_previous=False)
         except LookupError:
             handle = None  # this browser was itself signed out meanwhile: everything is over, and that stands
+    web.count_ended(ended)
     web.renew_csrf()
     web.forget_current_session()
     if ended.event_id is None:
@@ -147,6 +150,7 @@ def end_all(session: CurrentSession) -> Response:
             settings=services.settings,
             now=services.clock.now(),
         )
+    web.count_ended(ended)
     web.renew_csrf()
     web.forget_current_session()
     link = _receipt_link(ended)

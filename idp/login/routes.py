@@ -11,6 +11,7 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import BadRequest
 
 from idp import web
+from idp.kit import metrics
 from idp.kit.opaque import Secret
 from idp.login.next_step import SignInState, Step, next_step
 from idp.login.password import ProvenPerson, TooManyGuesses, WrongPair, check_password, start_session
@@ -68,6 +69,7 @@ def sign_in() -> Response:
         case WrongPair():
             return _form(waiting, username=name, keep=keep, error=_WRONG, status=403)
         case TooManyGuesses():
+            metrics.count_refused_guess()
             return _too_many(waiting, name, keep, answer.retry_at, now)
         case ProvenPerson():
             pass
@@ -85,6 +87,7 @@ def sign_in() -> Response:
     if isinstance(started, SignInRefused):
         text = _CLOSED if started is SignInRefused.ACCOUNT_CLOSED else _OVERTAKEN
         return _form(waiting, username=name, keep=keep, error=text, status=403)
+    web.count_ended(started.ended)
     web.renew_csrf()
     web.forget_current_session()
     response = web.see_other(waiting.destination)

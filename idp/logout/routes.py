@@ -24,7 +24,7 @@ from idp.logout.end_session_request import (
     read_parameters,
 )
 from idp.logout.next_step import Step, next_step
-from idp.sessions import Actor, CurrentSession
+from idp.sessions import Actor, CurrentSession, Ended
 from idp.web import stored_requests
 from idp.web.receipts import receipt_view
 from idp.web.views import PersonCard, client_card
@@ -101,20 +101,22 @@ def _answer(parameters: dict[str, str]) -> Response:
     step = next_step(current, named)
     if current is None or step is Step.NOTHING_LEFT:
         return _after_sign_out(asked.return_address, None)
+    ended: Ended | None = None
     with services.database.transaction() as tx:
         if step is Step.END_BROWSER:
-            receipt = _end_browser(tx, current, asked.client, now)
+            ended = _end_browser(tx, current, asked.client, now)
             answer = None
         else:
-            receipt, ended_app = None, None
+            ended_app = None
             if step is Step.END_APP_THEN_ASK and named is not None and asked.client is not None:
-                _end_app(tx, current, named.session_id, asked.client, now)
+                ended = _end_app(tx, current, named.session_id, asked.client, now)
                 ended_app = asked.client.name
             answer = _go_and_ask(tx, asked, ended_app, now)
-    return answer or _after_sign_out(asked.return_address, receipt)
+    web.count_ended(ended)
+    return answer or _after_sign_out(asked.return_address, ended.receipt if ended else None)
 
 
-def _end_browser(tx: Tx, current: CurrentSession, client: Client | None, now: datetime) -> Secret | None:
+def _end_browser(tx: Tx, current: CurrentSession, client: Client | None, now: datetime) -> Ended:
     services = web.current_services()
     return sessions.end_sessions(
         tx,
@@ -124,11 +126,11 @@ def _end_browser(tx: Tx, current: CurrentSession, client: Client | None, now: da
         actor=_actor(current, client),
         settings=services.settings,
         now=now,
-    ).receipt
+    )
 
 
-def _end_app(tx: Tx, current: CurrentSession, session_id: str, client: Client, now: datetime) -> None:
-    sessions.end_sessions(
+def _end_app(tx: Tx, current: CurrentSession, session_id: str, client: Client, now: datetime) -> Ended:
+    return sessions.end_sessions(
         tx,
         user_id=current.user_id,
         session_ids=[session_id],
@@ -197,8 +199,9 @@ def sign_out() -> Response:
         stored, question = _find_question(tx, now)
         if stored is not None and not stored_requests.use(tx, stored, now=now):
             question = Question("", None, None, None)  # answered in another tab: sign out all the same, go nowhere
-        receipt = _end_browser(tx, current, question.client, now) if current else None
-    return _after_sign_out(question.return_address, receipt)
+        ended = _end_browser(tx, current, question.client, now) if current else None
+    web.count_ended(ended)
+    return _after_sign_out(question.return_address, ended.receipt if ended else None)
 
 
 def _find_question(tx: Tx, now: datetime) -> tuple[StoredRequest | None, Question]:

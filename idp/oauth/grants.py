@@ -12,6 +12,7 @@ from authlib.oauth2.rfc6749 import BaseGrant, TokenEndpointMixin
 
 from idp.db.models import Client
 from idp.oauth.client_auth import NONE, Credentials, authenticate
+from idp.oauth.counting import count_outcome
 from idp.oauth.errors import InvalidScope, InvalidTarget, UnauthorizedClient, error_of
 from idp.oauth.server import FormRequest, required
 from idp.oauth.token_answer import ACCESS_TOKEN_ALGORITHM, token_answer
@@ -44,6 +45,7 @@ class _Grant(BaseGrant, TokenEndpointMixin):
         services = current_services()
         services.keys.signer(ACCESS_TOKEN_ALGORITHM, services.clock.now())
         outcome = self.exchange()
+        count_outcome(outcome, is_refresh=self.GRANT_TYPE == RefreshTokenGrant.GRANT_TYPE)
         if isinstance(outcome, Refused):
             # The cause is for operators; the caller gets the same words for all (design §5).
             log.info("grant_refused", grant_type=self.GRANT_TYPE, error=outcome.error, cause=outcome.detail)

@@ -9,7 +9,8 @@ from typing import Any
 from werkzeug.datastructures import Headers, MultiDict
 
 from idp.db.engine import Tx
-from idp.db.models import TokenFamily
+from idp.db.models import EndReason, TokenFamily
+from idp.kit import metrics
 from idp.oauth.client_auth import authenticate, read_credentials
 from idp.oauth.server import required
 from idp.tokens import AccessTokenClaims, deny_access_token, read_access_token, revoke_refresh_token
@@ -23,14 +24,17 @@ def revoke(headers: Headers, form: MultiDict[str, str]) -> None:
     credentials = read_credentials(headers, form)
     token = required(form, "token")
     claims = read_access_token(token, keys=services.keys, issuer=settings.issuer, now=now)
+    is_revoked = False
     with services.database.transaction() as tx:
         client = authenticate(tx, credentials, now)
         if claims is None:
-            revoke_refresh_token(
+            is_revoked = revoke_refresh_token(
                 tx, token=token, client_id=client.id, settings=settings, keyring=services.keyring, now=now
             )
         elif claims.client_id == client.id:
             deny_access_token(tx, **_denial(tx, claims), now=now)
+    if is_revoked:
+        metrics.count_ends(EndReason.TOKEN_REVOKED)
 
 
 def _denial(tx: Tx, claims: AccessTokenClaims) -> dict[str, Any]:

@@ -50,6 +50,7 @@ class Ended:
     """What an end did. `receipt` opens /signed-out/<receipt>; None when there was nothing left to end."""
 
     event_id: str | None = None
+    reason: EndReason | None = None
     receipt: Secret | None = None
     browsers: int = 0
     apps: int = 0
@@ -309,6 +310,7 @@ def _end(
     )
     return Ended(
         event_id=event_id,
+        reason=reason,
         receipt=Secret(make_handle(event_id, receipt)),
         browsers=browsers,
         apps=apps,

@@ -16,7 +16,7 @@ from idp.db.engine import Tx
 from idp.db.models import Client, EndReason, Session, SessionKind, User
 from idp.kit.identifiers import new_identifier, shard_key_in
 from idp.kit.opaque import Secret, hash_secret, make_handle, new_secret, split_handle
-from idp.sessions.end import Actor, end_sessions
+from idp.sessions.end import Actor, Ended, end_sessions
 from idp.sessions.find import has_cookie_secret, renew_secret
 from idp.sessions.policy import SessionPolicy, first_sweep_at, is_live
 from idp.settings import Settings
@@ -46,6 +46,7 @@ class StartedSession:
     session_id: str
     handle: Secret
     is_reauthentication: bool
+    ended: Ended | None = None  # the session of another person, which this browser held before
 
 
 def start_browser_session(
@@ -77,8 +78,9 @@ def start_browser_session(
         handle = _reauthenticate(tx, previous, amr=amr, acr=acr, keep_signed_in=keep_signed_in, policy=policy, now=now)
         _record(tx, "reauthenticated", user_id, previous.id, device, amr, now)
         return StartedSession(previous.id, handle, is_reauthentication=True)
+    ended = None
     if previous is not None:
-        end_sessions(
+        ended = end_sessions(
             tx,
             user_id=previous.user_id,
             session_ids=[previous.id],
@@ -108,7 +110,7 @@ def start_browser_session(
     tx.add(session)
     tx.flush()
     _record(tx, "sign_in", user_id, session.id, device, amr, now)
-    return StartedSession(session.id, Secret(make_handle(session.id, secret)), is_reauthentication=False)
+    return StartedSession(session.id, Secret(make_handle(session.id, secret)), is_reauthentication=False, ended=ended)
 
 
 def start_app_session(

@@ -4,7 +4,8 @@ An expired session is dead for every check without this; the sweep makes the end
 several workers may sweep side by side.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -19,10 +20,18 @@ from idp.sessions.policy import SessionPolicy, computed_end
 from idp.settings import Settings
 
 
-def sweep(tx: Tx, *, now: datetime, settings: Settings, limit: int = 50) -> int:
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep looked at, and how many sessions ended for which reason."""
+
+    looked_at: int
+    ended: dict[EndReason, int]
+
+
+def sweep(tx: Tx, *, now: datetime, settings: Settings, limit: int = 50) -> Swept:
     """Look at up to `limit` sessions whose hint is due: end the expired, move the hint of the others.
 
-    Returns how many were looked at; the worker calls again, each time in a new transaction, until it is 0.
+    The worker calls again, each time in a new transaction, until none was looked at.
     """
     policy = SessionPolicy.of(settings)
     due = tx.execute(
@@ -44,8 +53,9 @@ def sweep(tx: Tx, *, now: datetime, settings: Settings, limit: int = 50) -> int:
             tx.execute(
                 update(Session).where(Session.id == session.id).values(sweep_at=end.at, last_active_at=last_active_at)
             )
+    ended: Counter[EndReason] = Counter()
     for (user_id, reason), session_ids in sorted(expired.items()):
-        end_sessions(
+        done = end_sessions(
             tx,
             user_id=user_id,
             session_ids=session_ids,
@@ -54,7 +64,8 @@ def sweep(tx: Tx, *, now: datetime, settings: Settings, limit: int = 50) -> int:
             settings=settings,
             now=now,
         )
-    return len(due)
+        ended[reason] += done.browsers + done.apps
+    return Swept(len(due), dict(ended))
 
 
 def _latest_activity(tx: Tx, session_ids: list[str]) -> dict[str, datetime]:

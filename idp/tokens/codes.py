@@ -240,7 +240,7 @@ def _refuse_reuse(tx: Tx, code: AuthorizationCode, settings: Settings, now: date
         session_id=code.session_id,
         details={"family": code.family_id},
     )
-    return refuse_grant("code used twice")
+    return refuse_grant(EndReason.CODE_REUSED.value)
 
 
 def _lock_live_session(tx: Tx, session_id: str, settings: Settings, now: datetime) -> Session | None:

@@ -7,6 +7,7 @@ style sheet live here. Pages work without JavaScript; `static/site.js` only adds
 from idp.web.address import client_address
 from idp.web.browser import browser_binding, csrf_exempt, known_browser_binding, renew_csrf
 from idp.web.cookies import clear_handle, read_handle, set_handle
+from idp.web.counting import count_ended
 from idp.web.current import current_session, forget_current_session
 from idp.web.device import device
 from idp.web.pages import error_page, page, see_other
@@ -19,6 +20,7 @@ __all__ = [
     "browser_binding",
     "clear_handle",
     "client_address",
+    "count_ended",
     "csrf_exempt",
     "current_services",
     "current_session",

@@ -212,7 +212,7 @@ class Heart:
 
     def sweep(self) -> int:
         with self.database.transaction() as tx:
-            return sessions.sweep(tx, now=self.now, settings=self.settings)
+            return sessions.sweep(tx, now=self.now, settings=self.settings).looked_at
 
     def session(self, session_id: str) -> Session:
         return self.all(Session, Session.id == session_id)[0]
