@@ -97,9 +97,12 @@ def _position_on_postgresql(element: Any, compiler: Any, **options: Any) -> str:
     return f"strpos({compiler.process(element.clauses, **options)})"
 
 
-def has_word(column: Any, word: str) -> ColumnElement[bool]:
-    """SQL: whether a `Words` column contains the word, exactly and case-sensitively."""
-    return _Position(type_coerce(column, Text), f" {word} ") > 0
+def has_word(column: Any, word: str | ColumnElement[str]) -> ColumnElement[bool]:
+    """SQL: whether a `Words` column contains the word, exactly and case-sensitively.
+
+    A parameter in place of the word brings the spaces at both ends itself.
+    """
+    return _Position(type_coerce(column, Text), f" {word} " if isinstance(word, str) else word) > 0
 
 
 def micros(expression: Any) -> ColumnElement[int]:

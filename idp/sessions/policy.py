@@ -81,8 +81,12 @@ def first_sweep_at(session: Session, client: Client | None, *, policy: SessionPo
     return computed_end(session, client, last_active_at=session.last_active_at, policy=policy).at
 
 
-def is_live(now: datetime, policy: SessionPolicy, *, session: Any = Session, client: Any = None) -> ColumnElement[bool]:
+def is_live(
+    now: datetime | ColumnElement[int], policy: SessionPolicy, *, session: Any = Session, client: Any = None
+) -> ColumnElement[bool]:
     """SQL: whether a session is live at `now`: not ended, not idle too long, not past its absolute end.
+
+    `now` is a moment, or a parameter that holds one in microseconds, for a statement that is written once and kept.
 
     `client` is the app's `Client` joined in the same statement; without it only browser sessions are asked about.
     A session whose own row looks idle is still live when a refresh counted as activity since: the session row is
@@ -108,9 +112,9 @@ def is_live(now: datetime, policy: SessionPolicy, *, session: Any = Session, cli
 
 
 def _cutoffs(
-    now: datetime, policy: SessionPolicy, session: Any, client: Any
+    now: datetime | ColumnElement[int], policy: SessionPolicy, session: Any, client: Any
 ) -> tuple[ColumnElement[int], ColumnElement[int]]:
-    moment = to_microseconds(now)
+    moment: Any = to_microseconds(now) if isinstance(now, datetime) else now
     app_idle: Any = policy.app_idle // _MICROSECOND
     app_absolute: Any = policy.app_absolute // _MICROSECOND
     if client is not None:

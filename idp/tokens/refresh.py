@@ -8,28 +8,28 @@ orders deadlock). This is the one exception to "one transaction per entry" (desi
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, and_, case, func, literal, or_, select, update
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp import audit, mail
 from idp.db.engine import Database, DatabaseBusy, Tx
-from idp.db.models import Client, EndReason, RefreshRotation, Session, SessionClient, SessionKind, TokenFamily, User
-from idp.db.types import from_microseconds, has_word, micros, to_microseconds
+from idp.db.models import Client, EndReason, Session, SessionKind, TokenFamily
+from idp.db.types import from_microseconds
 from idp.kit.keyring import Keyring
 from idp.kit.opaque import new_secret, secret_matches
-from idp.sessions import REFRESH_TOUCH_INTERVAL, Actor, SessionPolicy, end_participation, is_live, touch
+from idp.sessions import REFRESH_TOUCH_INTERVAL, Actor, SessionPolicy, end_participation, touch
 from idp.settings import Settings
-from idp.tokens.families import REFRESH_GRANT, turn_of
-from idp.tokens.issued import OFFLINE_ACCESS, Issued, Refused, refuse_grant
+from idp.tokens.families import turn_of
+from idp.tokens.issued import Issued, Refused, refuse_grant
 from idp.tokens.refresh_tokens import RefreshToken, read_refresh_token, write_refresh_token
+from idp.tokens.rotation import everything_is_live, is_entitled, rotate_or_hold, skip
 from idp.tokens.turns import Turn
 
 log = structlog.get_logger(__name__)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,16 @@ def refresh(
         # Before the one statement, which would rotate: the answer to a wrong resource carries no successor.
         if not resources or _was_granted(database, presented):
             with database.autocommit() as connection:
-                row = _rotate_or_hold(connection, presented, settings, is_sqlite=database.is_sqlite)
+                row = rotate_or_hold(
+                    connection,
+                    genuine,
+                    client_id=client_id,
+                    is_authenticated=is_authenticated,
+                    scope=scope,
+                    settings=settings,
+                    now=now,
+                    is_sqlite=database.is_sqlite,
+                )
         if row is not None:
             issued = _issue(row, presented, keyring)
             _touch_session(database, row, now)
@@ -89,126 +98,6 @@ def _was_granted(database: Database, presented: _Presented) -> bool:
     query = select(TokenFamily.resources).where(TokenFamily.id == presented.token.family_id)
     with database.reading() as tx:
         return set(presented.resources) <= set(tx.scalars(query).one_or_none() or ())
-
-
-_FAMILY = (
-    TokenFamily.id,
-    TokenFamily.session_id,
-    TokenFamily.generation,
-    TokenFamily.rotated_at,
-    TokenFamily.scope.label("family_scope"),
-    TokenFamily.resources,
-    TokenFamily.claims_request,
-    TokenFamily.auth_time,
-    TokenFamily.amr,
-    TokenFamily.acr,
-)
-_REST = (
-    SessionClient.sid,
-    Session.kind,
-    Session.last_active_at,
-    User.id.label("user_id"),
-    User.sub,
-    Client.scopes.label("client_scopes"),
-    Client.access_token_lifetime,
-    Client.id_token_signed_response_alg,
-    Client.refresh_extends_session,
-)
-
-
-def _rotate_or_hold(connection: Connection, presented: _Presented, settings: Settings, *, is_sqlite: bool) -> Any:
-    """The one statement. Returns the joined row after the update, or None when it is neither rotate nor hold."""
-    token, now = presented.token, presented.now
-    moment = to_microseconds(now)
-    leeway = _coalesce(Client.refresh_leeway_lifetime, settings.refresh_leeway_lifetime)
-    # A `rotated_at` in the future (a clock stepped back) counts as just now: elapsed time is never negative.
-    is_recent = and_(TokenFamily.rotated_at.is_not(None), micros(TokenFamily.rotated_at) >= moment - leeway)
-    is_rotation = and_(
-        TokenFamily.generation == token.generation,
-        Client.refresh_rotation == RefreshRotation.ALWAYS,
-        # Not `NOT is_recent`: with a NULL inside it would never fire.
-        or_(TokenFamily.rotated_at.is_(None), micros(TokenFamily.rotated_at) < moment - leeway),
-    )
-    expiry = _expiry(now, settings)
-    statement = (
-        update(TokenFamily)
-        .where(
-            TokenFamily.id == token.family_id,
-            TokenFamily.secret_hash == token.secret_hash,
-            TokenFamily.client_id == presented.client_id,
-            TokenFamily.revoked_at.is_(None),
-            TokenFamily.sender_constraint_key.is_(None),  # a bearer presentation of a bound token is no proof
-            or_(
-                TokenFamily.generation == token.generation,
-                and_(TokenFamily.parent_generation == token.generation, is_recent),
-            ),
-            *_everything_is_live(now, settings),
-            *_is_entitled(presented),
-            *(has_word(TokenFamily.scope, word) for word in presented.scope or ()),
-        )
-        .values(
-            generation=case((is_rotation, TokenFamily.generation + 1), else_=TokenFamily.generation),
-            parent_generation=case((is_rotation, TokenFamily.generation), else_=TokenFamily.parent_generation),
-            rotated_at=case((is_rotation, moment), else_=micros(TokenFamily.rotated_at)),
-            access_expires_at=_later(TokenFamily.access_expires_at, expiry),
-            last_used_at=_later(TokenFamily.last_used_at, literal(moment)),
-        )
-    )
-    if not is_sqlite:
-        return connection.execute(statement.returning(*_FAMILY, *_REST, expiry.label("exp"))).one_or_none()
-    # SQLite returns only the target's columns; one SELECT in the same transaction fetches the rest.
-    changed = connection.execute(statement.returning(TokenFamily.id)).one_or_none()
-    if changed is None:
-        return None
-    return connection.execute(_whole_row(token.family_id, now, settings)).one()
-
-
-def _whole_row(family_id: str, now: datetime, settings: Settings) -> Any:
-    return select(*_FAMILY, *_REST, _expiry(now, settings).label("exp")).where(TokenFamily.id == family_id, *_joined())
-
-
-def _joined() -> tuple[Any, ...]:
-    return (
-        SessionClient.id == TokenFamily.session_client_id,
-        Session.id == TokenFamily.session_id,
-        User.id == TokenFamily.user_id,
-        Client.id == TokenFamily.client_id,
-    )
-
-
-def _everything_is_live(now: datetime, settings: Settings) -> tuple[Any, ...]:
-    """Joins to, and rights of, participation, session, user and client: as of today (lessons 13, 14)."""
-    return (
-        *_joined(),
-        SessionClient.ended_at.is_(None),
-        is_live(now, SessionPolicy.of(settings), client=Client),
-        User.disabled_at.is_(None),
-        User.deleted_at.is_(None),
-        Client.disabled_at.is_(None),
-        Client.deleted_at.is_(None),
-        has_word(Client.grant_types, REFRESH_GRANT),
-        # A client that lost offline access loses the tokens that it gave.
-        or_(~has_word(TokenFamily.scope, OFFLINE_ACCESS), has_word(Client.scopes, OFFLINE_ACCESS)),
-    )
-
-
-def _is_entitled(presented: _Presented) -> tuple[Any, ...]:
-    """RFC 6749 §6: a client that has a secret must have proved it; leaving it out must not make it a public one."""
-    return () if presented.is_authenticated else (Client.token_endpoint_auth_method == "none",)
-
-
-def _coalesce(column: Any, default: timedelta) -> Any:
-    return func.coalesce(micros(column), default // _MICROSECOND)
-
-
-def _later(column: Any, candidate: Any) -> Any:
-    return case((micros(column) < candidate, candidate), else_=micros(column))
-
-
-def _expiry(now: datetime, settings: Settings) -> Any:
-    """SQL: the `exp` of the access token of this answer, in whole seconds: what the row records, the JWT says."""
-    second = to_microseconds(now.replace(microsecond=0))
-    return second + _coalesce(Client.access_token_lifetime, settings.access_token_lifetime)
 
 
 def _issue(row: Any, presented: _Presented, keyring: Keyring, outcome: str | None = None) -> Issued:
@@ -271,8 +160,8 @@ def _settle_under_lock(tx: Tx, presented: _Presented, settings: Settings, keyrin
             TokenFamily.id == token.family_id,
             TokenFamily.revoked_at.is_(None),
             TokenFamily.sender_constraint_key.is_(None),
-            *_everything_is_live(now, settings),
-            *_is_entitled(presented),
+            *everything_is_live(now, SessionPolicy.of(settings)),
+            *is_entitled(is_authenticated=presented.is_authenticated),
         )
         .with_for_update(key_share=True, of=TokenFamily)
         .execution_options(populate_existing=True)
@@ -295,22 +184,8 @@ def _settle_under_lock(tx: Tx, presented: _Presented, settings: Settings, keyrin
 def _skip(tx: Tx, family: TokenFamily, presented: _Presented, settings: Settings, keyring: Keyring) -> Issued:
     """The parent again, long after: its successor never arrived. That one is from now on reuse."""
     now = presented.now
-    tx.execute(
-        update(TokenFamily)
-        .where(
-            TokenFamily.id == family.id,
-            Client.id == TokenFamily.client_id,
-        )
-        .values(
-            generation=TokenFamily.generation + 1,
-            rotated_at=now,
-            access_expires_at=_later(TokenFamily.access_expires_at, _expiry(now, settings)),
-            last_used_at=_later(TokenFamily.last_used_at, literal(to_microseconds(now))),
-        )
-        .execution_options(synchronize_session=False)
-    )
+    row = skip(tx.connection(), family.id, settings=settings, now=now)
     _audit(tx, "refresh_skipped", family, now, presented=presented.token.generation, was_live=family.generation)
-    row = tx.execute(_whole_row(family.id, now, settings)).one()
     return _issue(row, presented, keyring, outcome="skipped")
 
 
