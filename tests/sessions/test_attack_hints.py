@@ -12,7 +12,6 @@ from idp.db.models import EndReason
 from idp.sessions import Actor
 from tests.support.heart import Heart
 
-
 # Of this database alone: other tests share the server.
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
