@@ -21,8 +21,15 @@ from examples.cli_app.token_file import Tokens
 
 SCOPE = "openid profile offline_access"
 CLOCK_SKEW_SECONDS = 60
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">
-<meta name="viewport" content="width=device-width"><title>{title}</title><h1>{title}</h1><p>{text}</p></html>"""
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="color-scheme" content="light dark">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 30rem; margin: 20vh auto 0; padding: 0 1.5rem }}</style>
+<main><h1>{title}</h1><p>{text}</p></main>
+</html>"""
 
 
 def sign_in(provider: Provider, *, show_address: Callable[[str], None], seconds: float) -> Tokens:
@@ -100,7 +107,8 @@ def _handler_for(state: str, answers: queue.Queue[dict[str, str]]) -> type[BaseH
             self.send_response(status)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.send_header("Content-Length", str(len(content)))
-            self.send_header("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+            policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"  # the style above
+            self.send_header("Content-Security-Policy", policy)
             self.send_header("Referrer-Policy", "no-referrer")  # the address holds the code
             self.send_header("Cache-Control", "no-store")
             self.send_header("Connection", "close")

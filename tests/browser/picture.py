@@ -8,7 +8,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from tests.browser.demo import ROOT, Demo, Tool
 from tests.browser.steps import open_account, row, sign_in_at_application
-from tests.support.chromium import find_chromium
+from tests.support.chromium import find_chromium, launch_arguments
 
 PICTURE = ROOT / "docs" / "images" / "account-sessions.png"
 LAPTOP = "Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0"
@@ -25,7 +25,7 @@ def draw(demo: Demo, folder: Path) -> None:
     address = ("--redirect-uri", "http://127.0.0.1/callback")
     drydock = demo.idp("clients", "create", "--name", "Drydock CLI", "--public", *address)["client_id"]
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
+        chromium = playwright.chromium.launch(executable_path=find_chromium(), args=launch_arguments())
 
         def browse(agent: str, address: str) -> Page:
             headers = {"X-Forwarded-For": address}

@@ -1,6 +1,5 @@
 """The story that `idp demo` tells, with real processes and a real browser: signing in, and out again everywhere."""
 
-import os
 from contextlib import closing
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from tests.browser.steps import (
     section,
     sign_in_at_application,
 )
-from tests.support.chromium import find_chromium
+from tests.support.chromium import find_chromium, launch_arguments
 
 pytestmark = pytest.mark.browser
 
@@ -268,9 +267,10 @@ def test_a_page_that_the_browser_kept_whole_is_not_shown_once_the_session_is_ove
     demo: Demo, chromium: Browser, ada: Person
 ) -> None:
     # Playwright switches this memory of Chromium's off; people have it on.
-    path, root = find_chromium(), ["--no-sandbox"] if os.geteuid() == 0 else []
     remembering = chromium.browser_type.launch(
-        executable_path=path, args=root, ignore_default_args=["--disable-back-forward-cache"]
+        executable_path=find_chromium(),
+        args=launch_arguments(),
+        ignore_default_args=["--disable-back-forward-cache"],
     )
     with closing(remembering):
         page = remembering.new_page()
@@ -278,7 +278,7 @@ def test_a_page_that_the_browser_kept_whole_is_not_shown_once_the_session_is_ove
         page.goto(f"{demo.application}")
         demo.idp("sessions", "end", "--user", ada.username, "--all")
 
-        page.evaluate("history.back()")
+        page.evaluate("() => void setTimeout(() => history.back())")  # an answer before the page is gone
 
         expect(page.get_by_text("an administrator ended your session")).to_be_visible()
         expect(page.get_by_text(ada.email)).to_have_count(0)

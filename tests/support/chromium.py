@@ -24,15 +24,21 @@ def find_chromium() -> str | None:
     return next(filter(None, map(shutil.which, [named] if named else NAMES)), None)
 
 
+def launch_arguments() -> list[str]:
+    """What Chromium is started with, beside Playwright's own arguments, which keep it from talking to its maker."""
+    # Chromium's own sandbox needs privileges that root in a container lacks; it only ever opens pages of ours.
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    return [*sandbox, "--disable-gpu", "--disable-quic"]
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """The running browser, one per worker."""
     path = find_chromium()
     if path is None:
         pytest.fail(REMEDY, pytrace=False)
-    # Chromium's own sandbox needs privileges that root in a container lacks; it only ever opens pages of ours.
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else [])
+        browser = playwright.chromium.launch(executable_path=path, args=launch_arguments())
         yield browser
         browser.close()
 
