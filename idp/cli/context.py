@@ -3,19 +3,24 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import make_url
 
 from idp.db.migrate import SchemaState, find_schema_state
 from idp.kit.opaque import Secret
-from idp.settings import Settings, SettingsError, load_settings
+from idp.sessions import Actor
+from idp.settings import Duration, Settings, SettingsError, load_settings
 from idp.web.services import Services, build_services
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+OPERATOR = Actor(name="administrator:cli")
+"""Who did it, for the audit trail and receipts."""
 
 _NOT_SET_UP = "Nothing is set up here yet. Run `idp init` first."
 
@@ -74,6 +79,19 @@ def check_keys(services: Services) -> None:
     Before anything that seals: a key made under a mistyped secret would take the installation down later.
     """
     services.keys.jwks(services.clock.now())
+
+
+class LengthOfTime(click.ParamType[timedelta]):
+    """A duration as the settings spell it: `90`, `5m`, `24h`, `28d`."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """Text → duration."""
+        try:
+            return TypeAdapter(Duration).validate_python(value)
+        except ValidationError:
+            self.fail(f"{value!r} is no length of time: write 90, 5m, 24h or 28d.", param, ctx)
 
 
 def print_json(value: Any) -> None:

@@ -12,7 +12,7 @@ _COMMANDS = {
     "serve": ("idp.cli.serve", "serve", "Run the web server and a worker."),
     "worker": ("idp.cli.serve", "worker", "Deliver logout notices and end expired sessions."),
     "db": ("idp.cli.database", "db_commands", "Bring the database to this version's schema."),
-    "users": ("idp.cli.users", "users", "Create and list people."),
+    "users": ("idp.cli.users", "users", "Create, list, disable, enable and delete people; set a password."),
     "clients": ("idp.cli.clients", "clients", "Create and list applications."),
     "sessions": ("idp.cli.sessions", "sessions", "List and end sign-ins."),
     "keys": ("idp.cli.keys", "keys", "List and rotate signing keys."),
@@ -41,6 +41,9 @@ class _LateGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            error.show()
+            ctx.exit(1)  # one status for everything that was not done (click's own would be 2)
         except Exception as error:
             from idp.cli.errors import explain
 

@@ -4,15 +4,14 @@ from typing import Any
 
 import click
 
-from idp.cli.context import json_option, opened_services, plural, print_json, print_table
-from idp.db.engine import Tx
-from idp.db.models import EndReason, User
-from idp.sessions import Actor, DeviceRow, Ended, end_everything, end_sessions, list_devices
-from idp.users import find_by_login_name, find_by_sub
+from idp.cli.context import OPERATOR, json_option, opened_services, print_json, print_table
+from idp.cli.ended import print_ended
+from idp.cli.lookup import get_user
+from idp.db.models import EndReason
+from idp.sessions import DeviceRow, end_everything, end_sessions, list_devices
 from idp.web.services import Services
 
 _PAGE = 200
-_ACTOR = Actor(name="administrator:cli")
 _user_option = click.option("--user", "user_name", required=True, help="E-mail address, username or sub.")
 
 
@@ -49,14 +48,14 @@ def end(user_name: str, everything: bool, session_ids: tuple[str, ...], as_json:
     with opened_services() as services:
         now = services.clock.now()
         with services.database.transaction() as tx:
-            user = _get_user(tx, user_name)
+            user = get_user(tx, user_name)
             if everything:
                 ended = end_everything(
                     tx,
                     user_id=user.id,
                     except_session_id=None,
                     reason=EndReason.ENDED_BY_ADMINISTRATOR,
-                    actor=_ACTOR,
+                    actor=OPERATOR,
                     settings=services.settings,
                     now=now,
                 )
@@ -66,7 +65,7 @@ def end(user_name: str, everything: bool, session_ids: tuple[str, ...], as_json:
                     user_id=user.id,
                     session_ids=session_ids,
                     reason=EndReason.ENDED_BY_ADMINISTRATOR,
-                    actor=_ACTOR,
+                    actor=OPERATOR,
                     settings=services.settings,
                     now=now,
                 )
@@ -76,45 +75,14 @@ def end(user_name: str, everything: bool, session_ids: tuple[str, ...], as_json:
                         "Not every one of these is a live session of that person, so none was ended. "
                         "`idp sessions list` shows the live ones."
                     )
-    _report(ended, as_json=as_json)
-
-
-def _report(ended: Ended, *, as_json: bool) -> None:
-    if as_json:
-        print_json(
-            {
-                "event_id": ended.event_id,
-                "browsers": ended.browsers,
-                "apps": ended.apps,
-                "applications_to_tell": ended.deliveries,
-                "access_expires_at": ended.access_expires_at,
-            }
-        )
-        return
-    if not ended.browsers and not ended.apps:
-        click.echo("There was nothing to end: not signed in anywhere.")
-        return
-    browsers, apps = plural(ended.browsers, "browser", "browsers"), plural(ended.apps, "app or tool", "apps and tools")
-    click.echo(f"Ended: {browsers}, {apps}.")
-    if ended.deliveries:
-        told = plural(ended.deliveries, "notice goes", "notices go")
-        click.echo(f"{told} out to applications now, if a worker runs.")
-    if ended.access_expires_at:
-        click.echo(f"The last access token dies at {ended.access_expires_at:%H:%M:%S} UTC.")
-
-
-def _get_user(tx: Tx, name: str) -> User:
-    user = find_by_login_name(tx, name) or find_by_sub(tx, name)
-    if user is None:
-        raise click.ClickException("Nobody has that e-mail address, username or sub. `idp users list` shows everybody.")
-    return user
+    print_ended(ended, as_json=as_json)
 
 
 def _find_all(services: Services, user_name: str) -> list[DeviceRow]:
     rows: list[DeviceRow] = []
     now = services.clock.now()
     with services.database.reading() as tx:
-        user = _get_user(tx, user_name)
+        user = get_user(tx, user_name)
         for kind in ("browsers", "apps"):
             cursor: str | None = None
             while True:

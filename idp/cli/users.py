@@ -1,14 +1,32 @@
-"""`idp users create` and `idp users list`."""
+"""`idp users …`: make and list accounts, disable, enable and delete them, set a password.
+
+Disabling, deleting and a new password end the person's sessions in the same transaction: there is no moment at which
+the account is closed and a session of it is not.
+"""
 
 import sys
 from typing import Any
 
 import click
 
-from idp.cli.context import json_option, opened_services, print_json, print_table
-from idp.db.models import User
+from idp.cli.context import OPERATOR, json_option, opened_services, print_json, print_table
+from idp.cli.ended import say_ended, shown_ended
+from idp.cli.lookup import get_user
+from idp.db.engine import Tx
+from idp.db.models import EndReason, User
 from idp.kit.opaque import Secret
-from idp.users import create_user, find_password_problem, hash_password, list_users
+from idp.sessions import Ended, end_everything, forget_devices
+from idp.users import (
+    create_user,
+    delete_user,
+    disable_user,
+    enable_user,
+    find_password_problem,
+    hash_password,
+    list_users,
+    set_password,
+)
+from idp.web.services import Services
 
 PAGE = 500
 _LONGEST_INPUT = 65536
@@ -16,7 +34,7 @@ _LONGEST_INPUT = 65536
 
 @click.group()
 def users() -> None:
-    """Create and list people."""
+    """Create, list, disable, enable and delete people; set a password."""
 
 
 @users.command()
@@ -76,6 +94,95 @@ def list_(as_json: bool) -> None:
     else:
         columns = ("email", "username", "sub", "created_at", "disabled_at")
         print_table([{name: row[name] for name in columns} for row in rows], empty="Nobody has an account yet.")
+
+
+@users.command()
+@click.argument("name")
+@json_option
+def disable(name: str, as_json: bool) -> None:
+    """Sign a person out everywhere and let them in by no path. NAME: e-mail address, username or sub."""
+    with opened_services() as services:
+        now = services.clock.now()
+        with services.database.transaction() as tx:
+            user = get_user(tx, name)
+            has_changed = disable_user(tx, user_id=user.id, actor=OPERATOR.name, now=now)
+            ended = _end_all(tx, services, user, EndReason.USER_DISABLED)
+    _report(user, "disabled" if has_changed else "was disabled already", ended, as_json=as_json, changed=has_changed)
+
+
+@users.command()
+@click.argument("name")
+@json_option
+def enable(name: str, as_json: bool) -> None:
+    """Let a disabled person sign in again. What was ended stays ended."""
+    with opened_services() as services, services.database.transaction() as tx:
+        user = get_user(tx, name)
+        has_changed = enable_user(tx, user_id=user.id, actor=OPERATOR.name, now=services.clock.now())
+    what = "may sign in again" if has_changed else "was not disabled"
+    _report(user, what, None, as_json=as_json, changed=has_changed)
+
+
+@users.command()
+@click.argument("name")
+@json_option
+def delete(name: str, as_json: bool) -> None:
+    """Sign a person out everywhere and wipe the account for good. The names are free again, the sub never is."""
+    with opened_services() as services:
+        now = services.clock.now()
+        with services.database.transaction() as tx:
+            user = get_user(tx, name)
+            has_changed = delete_user(tx, user_id=user.id, actor=OPERATOR.name, now=now)
+            ended = _end_all(tx, services, user, EndReason.USER_DELETED)
+            forget_devices(tx, user_id=user.id)
+    _report(user, "deleted" if has_changed else "was deleted already", ended, as_json=as_json, changed=has_changed)
+
+
+@users.command(name="set-password")
+@click.argument("name")
+@click.option(
+    "--password-stdin",
+    is_flag=True,
+    help="Read the password from standard input; one newline at its end is not part of it.",
+)
+@click.option("--keep-sessions", is_flag=True, help="Leave the person signed in where they are.")
+@json_option
+def set_password_(name: str, password_stdin: bool, keep_sessions: bool, as_json: bool) -> None:
+    """Give a person another password, and sign them out everywhere.
+
+    Without --password-stdin, the password is asked for twice.
+    """
+    with opened_services() as services:
+        with services.database.reading() as tx:
+            user = get_user(tx, name)  # before anybody types a password for a misspelled name
+        password_hash = hash_password(_read_password(from_stdin=password_stdin))  # before the transaction
+        now = services.clock.now()
+        with services.database.transaction() as tx:
+            if not set_password(tx, user_id=user.id, password_hash=password_hash, actor=OPERATOR.name, now=now):
+                raise click.ClickException("The account was deleted meanwhile. Nothing was changed.")
+            ended = None if keep_sessions else _end_all(tx, services, user, EndReason.PASSWORD_CHANGED)
+    _report(user, "has the new password", ended, as_json=as_json, changed=True)
+
+
+def _end_all(tx: Tx, services: Services, user: User, reason: EndReason) -> Ended:
+    return end_everything(
+        tx,
+        user_id=user.id,
+        except_session_id=None,
+        reason=reason,
+        actor=OPERATOR,
+        settings=services.settings,
+        now=services.clock.now(),
+    )
+
+
+def _report(user: User, what: str, ended: Ended | None, *, as_json: bool, changed: bool) -> None:
+    """`user` is the row as it was read before the change: it still has its names."""
+    if as_json:
+        print_json({"sub": user.sub, "changed": changed, "ended": shown_ended(ended) if ended else None})
+        return
+    click.echo(f"{user.email or user.username} (sub {user.sub}) {what}.")
+    if ended is not None:
+        say_ended(ended)
 
 
 def _read_password(*, from_stdin: bool) -> Secret:

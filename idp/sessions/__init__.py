@@ -4,6 +4,7 @@ Owns what a session is and the one path by which it ends. Refuses to know HTTP, 
 "Session" means a sign-in here and nowhere a database handle, which is `tx`.
 """
 
+from idp.sessions.census import count_people_of_client, forget_devices
 from idp.sessions.devices import (
     ApplicationPreview,
     DeviceRow,
@@ -53,6 +54,7 @@ __all__ = [
     "SidOwner",
     "SignInRefused",
     "StartedSession",
+    "count_people_of_client",
     "end_client_everywhere",
     "end_client_for_user",
     "end_everything",
@@ -61,6 +63,7 @@ __all__ = [
     "find_current",
     "find_receipt",
     "find_sid",
+    "forget_devices",
     "is_live",
     "join",
     "list_devices",

@@ -1,69 +1,19 @@
 """The commands of an operator, through the real entry, on both databases."""
 
-import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 from sqlalchemy import create_engine, select, text
 from sqlalchemy.pool import NullPool
 
-from idp.cli import main
 from idp.db.engine import Database, normalized_url
 from idp.db.models import AuditEvent, Client, LogoutDelivery, Session, SigningKey, User
 from idp.kit.opaque import Secret
 from idp.users import verify_password
+from tests.cli.shell import PASSWORD, SECRET, Shell
 from tests.support.heart import Heart
-
-SECRET = "a secret for tests only, long enough to be taken"
-PASSWORD = "correct horse battery"
-
-
-class Shell:
-    """Runs `idp …` with an environment of its own."""
-
-    def __init__(self, environment: dict[str, str]) -> None:
-        self.environment = environment
-
-    def run(self, *arguments: str, given: str | bytes = "", **more: str) -> Result:
-        return CliRunner().invoke(main, list(arguments), input=given, env={**self.environment, **more})
-
-    def json(self, *arguments: str, given: str = "") -> Any:
-        result = self.run(*arguments, "--json", given=given)
-        assert result.exit_code == 0, result.stderr
-        return json.loads(result.stdout)
-
-    def refusal(self, *arguments: str, given: str | bytes = "", **more: str) -> str:
-        """The sentence of a command that must fail; fails on a traceback."""
-        result = self.run(*arguments, given=given, **more)
-        assert result.exit_code == 1, (result.exit_code, result.output)
-        assert isinstance(result.exception, SystemExit), result.exception
-        assert result.stdout == ""
-        return str(result.stderr)
-
-
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in os.environ:
-        if name.startswith("IDP_") and not name.startswith("IDP_TEST_"):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def blank(blank_database_url: str, tmp_path: Path) -> Shell:
-    """A machine on which nothing was set up."""
-    return Shell({"IDP_VAR_DIR": str(tmp_path), "IDP_SECRET": SECRET, "IDP_DATABASE_URL": blank_database_url})
-
-
-@pytest.fixture
-def shell(database_url: str, tmp_path: Path) -> Shell:
-    """A machine after `idp init`."""
-    shell = Shell({"IDP_VAR_DIR": str(tmp_path), "IDP_SECRET": SECRET, "IDP_DATABASE_URL": database_url})
-    shell.json("init")
-    return shell
 
 
 def rows(database: Database, model: Any) -> list[Any]:
