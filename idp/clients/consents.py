@@ -78,9 +78,7 @@ def _insert_if_absent(tx: Tx, row: dict[str, Any]) -> None:
     tx.execute(
         insert(Consent)
         .values(row)
-        .on_conflict_do_nothing(
-            index_elements=["user_id", "client_id"], index_where=Consent.withdrawn_at.is_(None)
-        )
+        .on_conflict_do_nothing(index_elements=["user_id", "client_id"], index_where=Consent.withdrawn_at.is_(None))
     )
 
 

@@ -35,28 +35,28 @@ def ask(own: RelyingParty, browser: Visitor, **changes: Any) -> Answer:
 
 PAGES: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {
     "client_id": [
-            ({"client_id": None}, {}),
-            ({"client_id": ""}, {}),
-            ({"client_id": "unknown"}, {}),
-            ({"client_id": MANY}, {}),
-            ({"client_id": "\x00"}, {}),
-            ({"client_id": ["{id}", "{id}"]}, {"client_id": ["{id}"]}),
-            ({"client_id": ["{id}", "other"]}, {"client_id": ["", "{id}"]}),
+        ({"client_id": None}, {}),
+        ({"client_id": ""}, {}),
+        ({"client_id": "unknown"}, {}),
+        ({"client_id": MANY}, {}),
+        ({"client_id": "\x00"}, {}),
+        ({"client_id": ["{id}", "{id}"]}, {"client_id": ["{id}"]}),
+        ({"client_id": ["{id}", "other"]}, {"client_id": ["", "{id}"]}),
     ],
     "redirect_uri": [
-            ({"redirect_uri": None}, {}),
-            ({"redirect_uri": ""}, {"redirect_uri": OTHER}),
-            ({"redirect_uri": "https://evil.example/"}, {}),
-            ({"redirect_uri": RP_REDIRECT + "/"}, {}),
-            ({"redirect_uri": RP_REDIRECT + "?x=1"}, {}),
-            ({"redirect_uri": RP_REDIRECT + "#x"}, {}),
-            ({"redirect_uri": RP_REDIRECT.upper()}, {}),
-            ({"redirect_uri": "https://rp.example/callback/../callback"}, {}),
-            ({"redirect_uri": "https://rp.example@evil.example/callback"}, {}),
-            ({"redirect_uri": RP_REDIRECT + "\x00"}, {}),
-            ({"redirect_uri": "javascript:alert(1)"}, {}),
-            ({"redirect_uri": [RP_REDIRECT, "https://evil.example/"]}, {"redirect_uri": [RP_REDIRECT]}),
-            ({"redirect_uri": [RP_REDIRECT, RP_REDIRECT]}, {"redirect_uri": [RP_REDIRECT]}),
+        ({"redirect_uri": None}, {}),
+        ({"redirect_uri": ""}, {"redirect_uri": OTHER}),
+        ({"redirect_uri": "https://evil.example/"}, {}),
+        ({"redirect_uri": RP_REDIRECT + "/"}, {}),
+        ({"redirect_uri": RP_REDIRECT + "?x=1"}, {}),
+        ({"redirect_uri": RP_REDIRECT + "#x"}, {}),
+        ({"redirect_uri": RP_REDIRECT.upper()}, {}),
+        ({"redirect_uri": "https://rp.example/callback/../callback"}, {}),
+        ({"redirect_uri": "https://rp.example@evil.example/callback"}, {}),
+        ({"redirect_uri": RP_REDIRECT + "\x00"}, {}),
+        ({"redirect_uri": "javascript:alert(1)"}, {}),
+        ({"redirect_uri": [RP_REDIRECT, "https://evil.example/"]}, {"redirect_uri": [RP_REDIRECT]}),
+        ({"redirect_uri": [RP_REDIRECT, RP_REDIRECT]}, {"redirect_uri": [RP_REDIRECT]}),
     ],
 }
 
@@ -294,7 +294,11 @@ def test_a_loopback_redirect_may_have_any_port_and_nothing_else(cli_app: Relying
     answer = cli_app.authorize(signed_in, redirect_uri="http://127.0.0.1:51004/callback")
     assert answer.address.startswith("http://127.0.0.1:51004/callback?code=")
 
-    for other in ("http://127.0.0.1:51004/other", "http://localhost:51004/callback", "https://127.0.0.1:51004/callback"):
+    for other in (
+        "http://127.0.0.1:51004/other",
+        "http://localhost:51004/callback",
+        "https://127.0.0.1:51004/callback",
+    ):
         refused = ask(cli_app, signed_in, redirect_uri=other)
         assert refused.response.status_code == 400
         assert not refused.response.location

@@ -99,9 +99,7 @@ def test_consent_is_remembered_until_more_is_asked_for(rp: RelyingParty, signed_
     assert "error=consent_required" in more.location
 
 
-def test_a_refused_consent_is_told_and_leaves_nothing(
-    rp: RelyingParty, signed_in: Visitor, provider: Provider
-) -> None:
+def test_a_refused_consent_is_told_and_leaves_nothing(rp: RelyingParty, signed_in: Visitor, provider: Provider) -> None:
     answer = rp.authorize(signed_in, decision="deny")
 
     assert answer.error == "access_denied"

@@ -44,7 +44,7 @@ CODE_REFUSALS: list[tuple[dict[str, Any], str]] = [
     ({"grant_type": ""}, "invalid_request"),
     ({"grant_type": "password"}, "unsupported_grant_type"),
     ({"grant_type": "authorization_code\x00"}, "invalid_request"),
-    ({"grant_type": "x\"\\é"}, "unsupported_grant_type"),
+    ({"grant_type": 'x"\\é'}, "unsupported_grant_type"),
     ({"grant_type": ["authorization_code", "authorization_code"]}, "invalid_request"),
     ({"code": None}, "invalid_request"),
     ({"code": ""}, "invalid_request"),

@@ -6,6 +6,7 @@ import pytest
 
 from idp import tokens
 from idp.db.models import EndReason
+from idp.kit.opaque import Secret
 from idp.tokens import Issued, Refused
 from tests.support.characters import Provider, RelyingParty
 from tests.support.heart import Heart
@@ -19,10 +20,12 @@ def test_a_wider_scope_does_not_hide_a_reused_token_or_one_from_the_future(heart
     """The error of the request comes second: the family is over, whatever else was asked (RFC 9700 §4.14.2)."""
     client = heart.client()
     first = heart.tokens_for(heart.sign_in(heart.person()), client, OFFLINE)
-    presented = first
+    presented: Secret | Issued = first
     if generation == 9:
         heart.change(heart.family(first), generation=9, parent_generation=8, rotated_at=heart.now)
-        presented = heart.refresh(_of_generation(heart, first, 9), client)  # type: ignore[assignment]
+        renewed = heart.refresh(_of_generation(heart, first, 9), client)
+        assert isinstance(renewed, Issued)
+        presented = renewed
         heart.change(heart.family(first), generation=4, parent_generation=3)
     else:
         heart.change(heart.family(first), generation=4, parent_generation=3, rotated_at=heart.now)
@@ -35,7 +38,7 @@ def test_a_wider_scope_does_not_hide_a_reused_token_or_one_from_the_future(heart
     assert heart.family(first).revoke_reason == reason
 
 
-def _of_generation(heart: Heart, issued: Issued, generation: int) -> object:
+def _of_generation(heart: Heart, issued: Issued, generation: int) -> Secret:
     from idp.tokens.refresh_tokens import read_refresh_token, write_refresh_token
 
     assert issued.refresh_token is not None
