@@ -69,6 +69,8 @@ class AuthorizationCodeGrant(_Grant):
         with services.database.transaction() as tx:
             client = authenticate(tx, self.credentials, now)
             _refuse_unentitled(client, self.GRANT_TYPE)
+            # Its ID token's key too, before the code is used up: after a 503 the client may try the same code again.
+            services.keys.signer(client.id_token_signed_response_alg, now)
             outcome = redeem_code(
                 tx,
                 code=code,
