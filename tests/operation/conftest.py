@@ -1,0 +1,63 @@
+"""`log_lines`: the real logging pipeline of a process, writing to where the test can read."""
+
+import io
+import json
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from idp.kit.logs import configure_logs
+
+LogLines = Callable[[], list[dict[str, Any]]]
+
+
+class LogStream(io.StringIO):
+    """What the pipeline wrote, whole or line by line."""
+
+    @property
+    def text(self) -> str:
+        return self.getvalue()
+
+    def lines(self, event: str | None = None) -> list[dict[str, Any]]:
+        found = [json.loads(line) for line in self.getvalue().splitlines()]
+        return [line for line in found if event is None or line["event"] == event]
+
+    def clear(self) -> None:
+        self.seek(0)
+        self.truncate()
+
+
+@pytest.fixture
+def restored_logging() -> Iterator[None]:
+    """Everything that `configure_logs` changes in a process is put back."""
+    root, before = logging.getLogger(), structlog.get_config()
+    handlers, level, hooks = list(root.handlers), root.level, (sys.excepthook, threading.excepthook)
+    yield
+    logging.captureWarnings(False)
+    root.handlers[:], root.level = handlers, level
+    sys.excepthook, threading.excepthook = hooks
+    structlog.configure(**before)
+    structlog.contextvars.clear_contextvars()
+
+
+@pytest.fixture
+def open_log(restored_logging: None) -> Callable[..., LogStream]:
+    """Configures logging as a process does, and returns what it writes to."""
+
+    def configure(level: str = "info", *, layout: str = "json", **given: Any) -> LogStream:
+        stream = LogStream()
+        configure_logs(level, layout=layout, stream=stream, **given)
+        return stream
+
+    return configure
+
+
+@pytest.fixture
+def log(open_log: Callable[..., LogStream]) -> LogStream:
+    """JSON lines from `info` on."""
+    return open_log()

@@ -1,0 +1,455 @@
+"""What Prometheus reads: who may, which events count, and that the processes of a run add up."""
+
+import socket
+import subprocess
+import sys
+import timeit
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from werkzeug.test import TestResponse
+
+from idp import outbox
+from idp.db.models import Client, EndReason
+from idp.kit import metrics
+from idp.kit.opaque import Secret
+from idp.operation.exposition import Exposition, may_read
+from idp.operation.listener import MetricsListener
+from idp.web.services import Services
+from idp.worker import Worker, deliver_due, sweep_expired
+from tests.support.characters import Provider, RelyingParty
+from tests.support.heart import HandClock, Heart
+from tests.support.pages import Visitor
+from tests.support.receivers import Receivers
+
+ROOT = Path(__file__).resolve().parents[2]
+TOKEN = "a token for the scraper, long enough to be taken"
+OpenProvider = Callable[..., Provider]
+Numbers = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def read(text: str) -> Numbers:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def number(text: str, name: str, **labels: str) -> float:
+    return read(text).get((name, tuple(sorted(labels.items()))), 0.0)
+
+
+@pytest.fixture
+def services(open_services: Callable[..., Services]) -> Services:
+    """Those of a process that only looks."""
+    return open_services()
+
+
+@pytest.fixture
+def counted(services: Services) -> Callable[..., float]:
+    """By how much a number of this process has grown since the test began."""
+    before = Exposition(services).render().decode()
+
+    def growth(name: str, **labels: str) -> float:
+        return number(Exposition(services).render().decode(), name, **labels) - number(before, name, **labels)
+
+    return growth
+
+
+# ── Who may read ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def scrape(provider: Provider, **headers: str) -> TestResponse:
+    return provider.get("/metrics", headers=headers)
+
+
+def test_without_a_token_in_the_settings_there_is_nothing_there(open_provider: OpenProvider) -> None:
+    assert scrape(open_provider()).status_code == 404
+    assert scrape(open_provider(), Authorization="Bearer ").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "authorization", [None, "", "Bearer", "Bearer ", "Bearer wrong", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN}x"]
+)
+def test_only_who_holds_the_token_may_read(open_provider: OpenProvider, authorization: str | None) -> None:
+    provider = open_provider(metrics_token=Secret(TOKEN))
+    headers = {"Authorization": authorization} if authorization is not None else {}
+
+    refused = scrape(provider, **headers)
+
+    assert refused.status_code == 401
+    assert refused.headers["WWW-Authenticate"] == 'Bearer realm="metrics"'
+    assert "idp_requests" not in refused.text
+    accepted = scrape(provider, Authorization=f"bearer {TOKEN}")
+    assert accepted.status_code == 200
+    assert accepted.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    assert number(accepted.text, "idp_info", version="0.1.0") == 1
+
+
+def test_odd_bytes_in_the_header_are_only_a_wrong_token() -> None:
+    assert not may_read("Bearer \ud800é", Secret(TOKEN))
+
+
+# ── What counts ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_requests_count_by_route_method_and_class_of_status(provider: Provider, counted: Callable[..., float]) -> None:
+    client = provider.app.test_client()
+    client.get("/login")
+    client.get("/login?x=%ff")
+    client.get("/anything/" + "x" * 50)
+    client.open("/whatever", method="BREW")
+
+    assert counted("idp_requests_total", route="/login", method="GET", status="2xx") == 1
+    assert counted("idp_requests_total", route="/login", method="GET", status="4xx") == 1
+    assert counted("idp_requests_total", route="(none)", method="GET", status="4xx") == 1
+    assert counted("idp_requests_total", route="(none)", method="OTHER", status="4xx") == 1
+    assert counted("idp_request_seconds_count", route="/login", method="GET") == 2
+    assert counted("idp_request_seconds_bucket", route="/login", method="GET", le="+Inf") == 2
+
+
+def test_refreshes_count_by_what_came_of_them(
+    provider: Provider, ada: object, browser: Visitor, clock: HandClock, counted: Callable[..., float]
+) -> None:
+    rp = provider.relying_party(name="Tool", scopes=("openid", "offline_access"))
+
+    def outcomes() -> dict[str, float]:
+        grown = {word: counted("idp_refreshes_total", outcome=word) for word in metrics.REFRESH_OUTCOMES}
+        return {word: value for word, value in grown.items() if value}
+
+    first = rp.sign_in(browser, scope="openid offline_access")
+    second = rp.refresh(first)
+    assert outcomes() == {"rotated": 1}
+    clock.advance(seconds=1)
+    rp.refresh(first)
+    assert outcomes() == {"rotated": 1, "held": 1}
+    clock.advance(minutes=1)
+    rp.refresh(first)
+    assert outcomes() == {"rotated": 1, "held": 1, "skipped": 1}
+    rp.refresh("idp_rt_garbage")
+    assert outcomes() == {"rotated": 1, "held": 1, "skipped": 1, "refused": 1}
+    clock.advance(minutes=1)
+    assert rp.refresh(second).error == "invalid_grant"
+    assert outcomes() == {"rotated": 1, "held": 1, "skipped": 1, "refused": 1, "reused": 1}
+    assert counted("idp_sessions_ended_total", reason="refresh_token_reuse") == 1
+    assert rp.refresh(second).error == "invalid_grant"
+    assert outcomes()["refused"] == 2
+
+
+def test_a_token_ahead_of_our_records_counts_apart(
+    provider: Provider, ada: object, browser: Visitor, clock: HandClock, counted: Callable[..., float]
+) -> None:
+    rp = provider.relying_party(name="Tool", scopes=("openid", "offline_access"))
+    tokens = rp.sign_in(browser, scope="openid offline_access")
+    newer = rp.refresh(tokens)
+    (family,) = provider.heart.all(_family_model())
+    provider.heart.change(family, generation=1, parent_generation=None, rotated_at=None)  # a restored backup
+
+    assert rp.refresh(newer).error == "invalid_grant"
+
+    assert counted("idp_refreshes_total", outcome="ahead") == 1
+    assert counted("idp_sessions_ended_total", reason="refresh_token_ahead") == 1
+
+
+def _family_model() -> Any:
+    from idp.db.models import TokenFamily
+
+    return TokenFamily
+
+
+def test_ends_count_by_reason_whichever_desk_they_come_through(
+    provider: Provider, ada: object, rp: RelyingParty, counted: Callable[..., float]
+) -> None:
+    def ended(reason: EndReason) -> float:
+        return counted("idp_sessions_ended_total", reason=str(reason))
+
+    provider.person("bob")
+
+    leaving = provider.visitor()
+    leaving.sign_in("ada")
+    leaving.submit(leaving.page("/logout").form("/logout"), button="logout-confirm")
+    assert ended(EndReason.SIGNED_OUT) == 1
+
+    here, there, third = provider.visitor(), provider.visitor(), provider.visitor()
+    for browser in (here, there, third):
+        browser.sign_in("ada")
+    here.submit(here.page("/account/sessions/end-others").form("/account/sessions/end-others"))
+    assert ended(EndReason.SIGNED_OUT_EVERYWHERE_ELSE) == 2
+
+    rp.sign_in(here)
+    here.submit(here.page("/account/applications").form("/account/applications/withdraw"))
+    assert ended(EndReason.CONSENT_WITHDRAWN) == 1
+
+    here.submit(here.page("/account/sessions/end-everywhere").form("/account/sessions/end-everywhere"))
+    assert ended(EndReason.SIGNED_OUT_EVERYWHERE) == 1
+
+    shared = provider.visitor()
+    shared.sign_in("ada")
+    shared.sign_in("bob", path="/login?switch=yes")
+    assert ended(EndReason.OTHER_PERSON_SIGNED_IN) == 1
+
+    authorized = rp.authorize(shared, name="bob")
+    rp.redeem(authorized.code)
+    rp.redeem(authorized.code)
+    assert ended(EndReason.CODE_REUSED) == 1
+
+    rp.revoke(rp.sign_in(shared, name="bob").refresh_token)
+    assert ended(EndReason.TOKEN_REVOKED) == 1
+
+
+def test_one_session_of_the_list_counts_and_a_second_click_does_not(
+    provider: Provider, ada: object, counted: Callable[..., float]
+) -> None:
+    here, there = provider.visitor(), provider.visitor()
+    here.sign_in("ada")
+    there.sign_in("ada")
+    (form,) = [form for form in here.page("/account/sessions").forms if form.action.endswith("/end")]
+
+    here.submit(form)
+    here.submit(form)
+
+    assert counted("idp_sessions_ended_total", reason="ended_by_person") == 1
+
+
+def test_ends_by_time_count_when_the_worker_writes_them_down(
+    heart: Heart, open_services: Callable[..., Services], counted: Callable[..., float]
+) -> None:
+    services = open_services()
+    for _ in range(3):
+        heart.sign_in(heart.person())
+    heart.clock.advance(days=2)
+
+    sweep_expired(services)
+    sweep_expired(services)
+
+    assert counted("idp_sessions_ended_total", reason="idle") == 3
+
+
+def test_guesses_count_when_they_are_refused_unchecked(
+    open_provider: OpenProvider, counted: Callable[..., float]
+) -> None:
+    provider = open_provider(guesses_per_person=1)
+    provider.person("ada")
+    browser = provider.visitor()
+
+    assert browser.sign_in("ada", "wrong").status_code == 403
+    assert counted("idp_guesses_refused_total") == 0
+    assert browser.sign_in("ada", "wrong").status_code == 429
+    assert counted("idp_guesses_refused_total") == 1
+
+
+def test_deliveries_count_by_what_followed_and_the_queue_is_measured(
+    heart: Heart, receivers: Receivers, open_services: Callable[..., Services], counted: Callable[..., float]
+) -> None:
+    good, busy = receivers(), receivers(503)
+    clients: list[Client] = [heart.client(backchannel_logout_uri=receiver.uri) for receiver in (good, busy)]
+    services = open_services(allow=[good, busy])
+    person = heart.person()
+    session = heart.sign_in(person)
+    for client in clients:
+        heart.tokens_for(session, client)
+    heart.end(person, session.session_id)
+    assert gauges(services)["idp_notices_pending"] == 2
+
+    heart.clock.advance(seconds=30)
+    assert gauges(services)["idp_notices_oldest_seconds"] == 30
+    assert gauges(services)["idp_notices_overdue_seconds"] == 30
+    deliver_due(services)
+
+    assert counted("idp_delivery_attempts_total", result="told") == 1
+    assert counted("idp_delivery_attempts_total", result="retry") == 1
+    assert gauges(services)["idp_notices_pending"] == 1
+    assert gauges(services)["idp_notices_overdue_seconds"] == 0
+
+
+def gauges(services: Services) -> dict[str, float]:
+    return {name: value for (name, labels), value in read(Exposition(services).render().decode()).items() if not labels}
+
+
+# ── Workers ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_age_of_the_last_report_is_that_of_the_liveliest_worker(heart: Heart, services: Services) -> None:
+    assert gauges(services)["idp_worker_heartbeat_age_seconds"] == float("inf")
+
+    for name in ("one", "two"):
+        with heart.database.transaction() as tx:
+            outbox.report_worker(tx, name=name, now=heart.now)
+        heart.clock.advance(seconds=20)
+
+    assert gauges(services)["idp_worker_heartbeat_age_seconds"] == 20
+
+
+def test_a_report_is_one_row_per_worker_and_old_ones_go(heart: Heart) -> None:
+    from idp.db.models import WorkerHeartbeat
+
+    def report(name: str) -> None:
+        with heart.database.transaction() as tx:
+            outbox.report_worker(tx, name=name, now=heart.now)
+
+    report("vanished")
+    heart.clock.advance(hours=23)
+    report("alive")
+    report("alive")
+    assert {row.name for row in heart.all(WorkerHeartbeat)} == {"vanished", "alive"}
+
+    heart.clock.advance(hours=2)
+    report("alive")
+    assert [row.name for row in heart.all(WorkerHeartbeat)] == ["alive"]
+
+
+def test_a_running_worker_reports_and_is_forgotten_when_it_stops_in_good_order(
+    heart: Heart, open_services: Callable[..., Services]
+) -> None:
+    import threading
+
+    from tests.worker.test_worker import until
+
+    def last_report() -> Any:
+        with heart.database.reading() as tx:
+            return outbox.find_last_report(tx)
+
+    worker = Worker(open_services())
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        until(lambda: last_report() == heart.now)
+    finally:
+        worker.stop()
+        thread.join(30)
+    assert last_report() is None
+
+
+def test_a_worker_whose_loop_hangs_reports_no_more(
+    heart: Heart, open_services: Callable[..., Services], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(open_services())
+    reported: list[str] = []
+    monkeypatch.setattr(outbox, "report_worker", lambda *_, name, now: reported.append(name))
+    rounds = iter([False, True])
+    monkeypatch.setattr(worker._stopping, "is_set", lambda: next(rounds))
+    monkeypatch.setattr(worker._stopping, "wait", lambda _seconds: None)
+    worker._came_round_at -= 60 + worker._services.settings.worker_poll_lifetime.total_seconds()
+
+    worker._report_regularly()
+
+    assert reported == []
+
+
+# ── The listener of its own ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def open_listener() -> Iterator[Callable[..., str]]:
+    opened: list[MetricsListener] = []
+
+    def listen(*, host: str = "127.0.0.1", token: str | None = None) -> str:
+        listener = MetricsListener((host, 0), lambda: b"idp_up 1\n", Secret(token) if token else None)
+        opened.append(listener)
+        listener.start()
+        shown = f"[{host}]" if ":" in host else host
+        return f"http://{shown}:{listener.port}"
+
+    yield listen
+    for listener in opened:
+        listener.stop()
+
+
+def fetch(url: str, method: str = "GET", **headers: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers, method=method), timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_listener_on_this_machine_needs_no_token(open_listener: Callable[..., str], host: str) -> None:
+    assert fetch(open_listener(host=host) + "/metrics") == (200, "idp_up 1\n")
+
+
+def test_a_listener_has_nothing_but_metrics(open_listener: Callable[..., str]) -> None:
+    url = open_listener()
+
+    assert fetch(url + "/")[0] == 404
+    assert fetch(url + "/login")[0] == 404
+    assert fetch(url + "/metrics", method="POST")[0] == 501
+
+
+def test_a_token_counts_at_the_listener_too(open_listener: Callable[..., str]) -> None:
+    url = open_listener(token=TOKEN) + "/metrics"
+
+    assert fetch(url)[0] == 401
+    assert fetch(url, Authorization="Bearer wrong") == (401, "")
+    assert fetch(url, Authorization=f"Bearer {TOKEN}") == (200, "idp_up 1\n")
+
+
+def test_a_client_that_says_nothing_does_not_keep_others_waiting(open_listener: Callable[..., str]) -> None:
+    url = open_listener()
+    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))):
+        assert fetch(url + "/metrics")[0] == 200
+
+
+def test_a_listener_that_was_stopped_listens_no_more() -> None:
+    listener = MetricsListener(("127.0.0.1", 0), lambda: b"", None)
+    listener.start()
+    listener.stop()
+
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", listener.port), timeout=5)
+
+
+# ── Several processes, and the price ──────────────────────────────────────────────────────────────────────────────────
+
+_COUNT = """
+import sys
+from idp.kit import metrics
+metrics.observe_request("/oauth2/token", "POST", 200, 0.02)
+for _ in range(int(sys.argv[1])): metrics.count_refresh("rotated")
+"""
+
+
+def test_the_processes_of_a_run_add_up_also_those_that_are_gone(services: Services, tmp_path: Path) -> None:
+    for times in (2, 3):
+        subprocess.run(
+            [sys.executable, "-c", _COUNT, str(times)],
+            cwd=ROOT,
+            env={"PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PATH": ""},
+            check=True,
+            timeout=60,
+        )
+
+    text = Exposition(services, folder=tmp_path).render().decode()
+
+    assert number(text, "idp_refreshes_total", outcome="rotated") == 5
+    assert number(text, "idp_requests_total", route="/oauth2/token", method="POST", status="2xx") == 2
+    assert number(text, "idp_request_seconds_bucket", route="/oauth2/token", method="POST", le="0.025") == 2
+    assert number(text, "idp_database_up") == 1
+
+
+def test_without_a_database_the_counts_still_come(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    exposition = Exposition(services)
+    monkeypatch.setattr(outbox, "measure_backlog", lambda *_, **__: 1 / 0)
+
+    text = exposition.render().decode()
+
+    assert number(text, "idp_database_up") == 0
+    assert ("idp_refreshes_total", (("outcome", "rotated"),)) in read(text)
+    assert "idp_notices_pending" not in text
+
+
+def test_counting_a_refresh_costs_less_than_20_microseconds() -> None:
+    def count() -> None:
+        metrics.observe_request("/oauth2/token", "POST", 200, 0.012)
+        metrics.count_refresh("rotated")
+
+    best = min(timeit.repeat(count, number=500, repeat=20)) / 500
+
+    assert best < 20e-6
