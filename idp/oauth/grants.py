@@ -4,6 +4,7 @@ Thin by intent: everything that decides is in `idp.tokens`. Keys are asked for b
 key store that is down refuses (503) before a code or refresh token is used up.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +26,7 @@ log = structlog.get_logger(__name__)
 _SCOPES_OF_PEOPLE = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
 
 
-class _Grant(BaseGrant, TokenEndpointMixin):
+class _Grant(BaseGrant, TokenEndpointMixin, ABC):
     """What the grants share. Authlib calls `validate_token_request`, then `create_token_response`."""
 
     @property
@@ -52,9 +53,9 @@ class _Grant(BaseGrant, TokenEndpointMixin):
             raise error_of(outcome)
         return 200, token_answer(_narrowed(outcome, self.form.getlist("resource"))), []
 
+    @abstractmethod
     def exchange(self) -> Issued | Refused:
         """Call the rule."""
-        raise NotImplementedError
 
 
 class AuthorizationCodeGrant(_Grant):

@@ -53,6 +53,5 @@ def list_users(tx: Tx, *, after: str = "", limit: int = 1000) -> Sequence[User]:
 
 def subject_for(user: User, client: Client) -> str:
     """The `sub` by which `client` knows this person (OIDC Core §8). The only place that may ever choose another."""
-    if client.subject_type != "public":
-        raise NotImplementedError("pairwise subjects are not issued yet; registration refuses them")
+    assert client.subject_type == "public", "registration admits no other subject type"
     return user.sub
