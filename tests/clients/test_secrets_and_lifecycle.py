@@ -1,6 +1,7 @@
 """Recognising a client by its secret, changing secrets, disabling and deleting."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -17,7 +18,10 @@ from idp.clients import (
     rotate_client_secret,
 )
 from idp.db.engine import Database
+from idp.db.models import Client
 from idp.kit.opaque import Secret
+from idp.tokens import Issued, Refused
+from tests.support.heart import Heart, race
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -121,3 +125,63 @@ def test_a_deleted_client_is_gone_for_good(database: Database, wiki: tuple[str, 
     with database.reading() as tx:
         assert find_client(tx, client_id) is None
         assert list_clients(tx) == []
+
+
+# ── Beside each other, on several nodes ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_no_authentication_fails_while_the_secret_rotates_with_an_overlap(heart: Heart) -> None:
+    client, secret = registered(heart)
+    nodes = [heart.open_database() for _ in range(4)]
+
+    def authenticate(node: Database) -> bool:
+        for _ in range(15):
+            with node.reading() as tx:
+                if authenticate_secret(tx, client.id, secret, heart.now) is None:
+                    return False
+        return True
+
+    def rotate() -> bool:
+        with heart.database.transaction() as tx:
+            overlap = timedelta(hours=1)
+            return rotate_client_secret(tx, client_id=client.id, overlap=overlap, now=heart.now) is not None
+
+    assert all(race([rotate, *(partial(authenticate, node) for node in nodes)]))
+
+
+def test_two_rotations_at_once_give_two_working_secrets_and_end_the_old_one_alike(heart: Heart) -> None:
+    client, secret = registered(heart)
+    nodes = [heart.open_database() for _ in range(2)]
+
+    def rotate(node: Database) -> str:
+        with node.transaction() as tx:
+            made = rotate_client_secret(tx, client_id=client.id, overlap=timedelta(hours=1), now=heart.now)
+        assert made is not None
+        return made.reveal()
+
+    made = race([partial(rotate, node) for node in nodes])
+
+    with heart.database.reading() as tx:
+        assert all(authenticate_secret(tx, client.id, one, heart.now) for one in made)
+        assert authenticate_secret(tx, client.id, secret, heart.now + timedelta(hours=1)) is None
+
+
+def test_after_the_commit_that_disables_a_client_no_other_node_refreshes(heart: Heart) -> None:
+    client = heart.client()
+    tokens = heart.tokens_for(heart.sign_in(heart.person()), client)
+    other_node = heart.open_database()
+    assert isinstance(heart.refresh(tokens, client, database=other_node), Issued)
+
+    with heart.database.transaction() as tx:
+        disable_client(tx, client_id=client.id, now=heart.now)
+
+    assert isinstance(heart.refresh(tokens, client, database=other_node), Refused)
+
+
+def registered(heart: Heart) -> tuple[Client, str]:
+    spec = ClientSpec(name="Wiki", redirect_uris=("https://wiki.example/callback",))
+    with heart.database.transaction() as tx:
+        created = create_client(tx, spec=spec, now=heart.now)
+    assert isinstance(created, CreatedClient)
+    assert created.secret is not None
+    return created.client, created.secret.reveal()
