@@ -39,6 +39,7 @@ class _Asked:
     service: bool | None
     scopes: tuple[str, ...]
     resources: tuple[str, ...]
+    resource_identifiers: tuple[str, ...]
     token_endpoint_auth_method: str | None
     id_token_alg: str | None
 
@@ -97,6 +98,12 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
                 help="An API it may get tokens for; the first is the default. Repeatable.",
             ),
             click.option(
+                "--resource-identifier",
+                "resource_identifiers",
+                multiple=True,
+                help="The API that it is itself: it may introspect access tokens made for that. Repeatable.",
+            ),
+            click.option(
                 "--token-endpoint-auth-method",
                 type=click.Choice(["client_secret_basic", "client_secret_post"]),
                 help="How it authenticates (default: client_secret_basic, or none for --public).",
@@ -145,6 +152,7 @@ def create(languages: str, as_json: bool, **given: Any) -> None:
         id_token_signed_response_alg=asked.id_token_alg or "ES256",
         allowed_resources=asked.resources,
         default_resource=asked.resources[0] if asked.resources else None,
+        resource_identifiers=asked.resource_identifiers,
     )
     with opened_services() as services, services.database.transaction() as tx:
         created = create_client(tx, spec=spec, now=services.clock.now())
@@ -270,6 +278,7 @@ def _shown(client: Client) -> dict[str, Any]:
         "grant_types": list(client.grant_types),
         "scopes": list(client.scopes),
         "allowed_resources": client.allowed_resources,
+        "resource_identifiers": client.resource_identifiers,
         "requires_pkce": client.requires_pkce,
         "token_endpoint_auth_method": client.token_endpoint_auth_method,
         "id_token_signed_response_alg": client.id_token_signed_response_alg,

@@ -60,7 +60,7 @@ def test_every_command_that_is_shown_exists_with_its_options(page: Path) -> None
         words = found.group(1).split()
         command, context = _find_command(words)
         assert command is not None, f"{code}: no such command"
-        known = {option for parameter in command.get_params(context) for option in parameter.opts}
+        known = {option for parameter in command.get_params(context) for option in _names(parameter)}
         for option in _OPTION.findall(found.group(1)):
             assert option in known, f"{code}: no {option}"
 
@@ -73,8 +73,12 @@ def test_every_option_that_is_named_alone_is_one_of_some_command(page: Path) -> 
             assert set(_OPTION.findall(code)) <= known, f"{code} is an option of no command"
 
 
+def _names(parameter: click.Parameter) -> list[str]:
+    return [*parameter.opts, *parameter.secondary_opts]  # of `--pkce/--no-pkce`, the latter is secondary
+
+
 def _options_below(command: click.Command, context: click.Context) -> set[str]:
-    options = {option for parameter in command.get_params(context) for option in parameter.opts}
+    options = {option for parameter in command.get_params(context) for option in _names(parameter)}
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             below = command.get_command(context, name)
