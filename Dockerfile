@@ -1,5 +1,5 @@
 # The provider as an image: docs/how-to/containers.md tells how to run it, `make image` builds it, `make image-test`
-# starts it. Any Python 3.11+ on Debian can be the base; it must be the same for all stages, for the environment is moved
+# tries it out. Any Python 3.11+ on Debian can be the base; it must be the same for all stages, for the environment is moved
 # with its links to the interpreter.
 ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm
 
@@ -45,7 +45,7 @@ USER 10001:10001
 EXPOSE 9000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:9000/healthz', timeout=4)"]
-# Neither a shell nor a supervisor in between: `idp serve --without-worker` becomes gunicorn, which gets the signals.
+# No shell in between: signals reach `idp serve`, which lets gunicorn finish what is under way.
 ENTRYPOINT ["idp"]
 CMD ["serve", "--host", "0.0.0.0", "--port", "9000", "--without-worker"]
 

@@ -85,8 +85,8 @@ test: setup-dev  ## run all tests: SQLite, a real PostgreSQL, a real Chromium (A
 test-no-browser: setup-dev  ## run all tests but those that need Chromium
 	@$(BIN)/pytest -n $(TEST_WORKERS) --dist worksteal -m "not browser" $(ARGS)
 
-.PHONY: lint lint-style lint-types lint-borders lint-dependencies
-lint: lint-style lint-types lint-borders lint-dependencies  ## style, types, the rooms' borders, declared dependencies
+.PHONY: lint lint-style lint-types lint-borders lint-dependencies lint-containers
+lint: lint-style lint-types lint-borders lint-dependencies lint-containers  ## style, types, the rooms' borders, dependencies, Dockerfile
 
 lint-style: setup-dev
 	$(BIN)/ruff check $(SOURCES)
@@ -101,6 +101,9 @@ lint-borders: setup-dev
 lint-dependencies: setup-dev
 	$(BIN)/deptry .
 
+lint-containers: setup-dev
+	$(BIN)/hadolint Dockerfile
+
 .PHONY: format
 format: setup-dev  ## let ruff repair style and formatting
 	$(BIN)/ruff check --fix $(SOURCES)
@@ -109,6 +112,34 @@ format: setup-dev  ## let ruff repair style and formatting
 .PHONY: audit
 audit: setup-dev  ## look the locked packages up in the vulnerability database (needs the internet)
 	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements/dev.txt
+
+# ── Containers ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+IMAGE ?= idp
+IMAGE_TARGET ?= provider
+PYTHON_IMAGE ?= docker.io/library/python:3.11-slim-bookworm
+CONTAINER_ENGINE ?= $(shell for engine in docker podman buildah; do command -v $$engine >/dev/null 2>&1 && echo $$engine && break; done)
+
+# What pip was told of a mirror or an own certificate goes along as secrets, which leave no trace in the image.
+.PHONY: image
+image:  ## build the container image (IMAGE=name CONTAINER_ENGINE=docker|podman|buildah PYTHON_IMAGE=base)
+	@test -n "$(CONTAINER_ENGINE)" || { echo "docker, podman or buildah is needed to build an image." >&2; exit 1; }
+	@index="$${UV_DEFAULT_INDEX:-$${UV_INDEX_URL:-$${PIP_INDEX_URL:-$$($(PYTHON) -m pip config get global.index-url 2>/dev/null)}}}"; \
+	bundle="$${PIP_CERT:-$${SSL_CERT_FILE:-$$($(PYTHON) -m pip config get global.cert 2>/dev/null)}}"; \
+	secrets="$$(mktemp -d)" && trap 'rm -rf "$$secrets"' EXIT && printf '%s' "$$index" >"$$secrets/package_index" \
+	&& { if [ -n "$$bundle" ]; then cat "$$bundle"; fi; } >"$$secrets/ca_bundle" \
+	&& BUILDAH_FORMAT=docker $(CONTAINER_ENGINE) build --tag $(IMAGE) --target $(IMAGE_TARGET) \
+		--build-arg PYTHON_IMAGE=$(PYTHON_IMAGE) \
+		--secret id=package_index,src="$$secrets/package_index" --secret id=ca_bundle,src="$$secrets/ca_bundle" .
+
+.PHONY: image-test
+image-test: setup-dev  ## build the image on Debian's packages alone, start it and compose.yaml (root, buildah, mmdebstrap)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh tests/containers/try-image
+
+# Made once, and never overwritten: the database keeps the password that it was made with.
+.env:
+	@umask 077 && $(PYTHON) -c 'import secrets; print("IDP_SECRET=" + secrets.token_urlsafe(48)); print("POSTGRES_PASSWORD=" + secrets.token_urlsafe(24))' >$@
+	@echo "Two random secrets are in .env now, for compose.yaml."
 
 # ── Maintain ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
