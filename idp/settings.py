@@ -82,6 +82,7 @@ class Settings(BaseModel):
     database_pool_size: int = Field(default=10, ge=1, le=200)
     secret: SecretText | None = None
     secret_previous: SecretList = ()
+    secret_leaked: SecretList = ()
     trusted_proxies: NetworkList = ()
     outbound_allow: TextList = ()
     outbound_proxy: str = ""
@@ -276,7 +277,11 @@ def _refuse_dangerous(settings: Settings) -> None:
             "IDP_SECRET is not set. Make one with `python3 -c 'import secrets; print(secrets.token_urlsafe(48))'`, "
             "keep it outside the database, and give the same one to every node."
         )
-    named = [("IDP_SECRET", settings.secret), *(("IDP_SECRET_PREVIOUS", old) for old in settings.secret_previous)]
+    named = [
+        ("IDP_SECRET", settings.secret),
+        *(("IDP_SECRET_PREVIOUS", old) for old in settings.secret_previous),
+        *(("IDP_SECRET_LEAKED", old) for old in settings.secret_leaked),
+    ]
     if settings.metrics_token is not None:
         named.append(("IDP_METRICS_TOKEN", settings.metrics_token))
     for name, secret in named:
@@ -286,6 +291,9 @@ def _refuse_dangerous(settings: Settings) -> None:
             )
         if not is_storable(secret.reveal()):
             raise SettingsError(f"{name} is not UTF-8 text: choose a random one of letters and digits.")
+    for name, secrets_in_use in (("IDP_SECRET", (settings.secret,)), ("IDP_SECRET_PREVIOUS", settings.secret_previous)):
+        if set(secrets_in_use) & set(settings.secret_leaked):
+            raise SettingsError(f"{name} has a secret that IDP_SECRET_LEAKED calls leaked: take it out of {name}.")
     _check_database_url(settings.database_url)
     _check_lifetimes(settings)
     _check_metrics_listen(settings)

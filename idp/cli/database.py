@@ -9,11 +9,11 @@ import click
 from flask import Flask
 from sqlalchemy import make_url
 
-from idp.cli.context import check_keys, json_option, print_json, settings_of_installation
+from idp.cli.context import check_keys, json_option, plural, print_json, settings_of_installation
 from idp.db import migrate
 from idp.db.engine import Database, db, engine_options, normalized_url
 from idp.db.migrate import SchemaState, find_schema_state
-from idp.keys import ensure_keys
+from idp.keys import ensure_keys, reseal
 from idp.settings import Settings, SettingsError, load_settings
 from idp.web.services import build_services
 
@@ -30,6 +30,8 @@ def init(as_json: bool) -> None:
     click.echo(f"Database: {report['database']} ({'made ready' if report['migrated'] else 'was ready'}).")
     made = ", ".join(report["keys_created"])
     click.echo(f"Signing keys: {made} made." if made else "Signing keys: were there.")
+    if report["keys_resealed"]:
+        click.echo(f"Sealed under the current secret: {plural(len(report['keys_resealed']), 'key', 'keys')}.")
     click.echo("Next: `idp users create --email you@example.com --password-stdin`, then `idp serve`.")
 
 
@@ -59,12 +61,14 @@ def initialize(settings: Settings) -> dict[str, Any]:
         with services.database.transaction() as tx:
             made = ensure_keys(tx, keyring=services.keyring, now=services.clock.now())
             algorithms = [key.algorithm for key in made]
+            resealed = reseal(tx, keyring=services.keyring, now=services.clock.now())
     finally:
         services.database.engine.dispose()
     return {
         "database": shown_database(settings),
         "migrated": migrated,
         "keys_created": algorithms,
+        "keys_resealed": resealed,
         "issuer": settings.issuer,
     }
 

@@ -16,7 +16,9 @@ def explain(error: Exception) -> str | None:
             return str(error)
         case CannotUnseal():
             return (
-                "The signing keys were sealed under another secret. Set IDP_SECRET to the one this database began with."
+                "The signing keys were sealed under another secret. "
+                "Set IDP_SECRET to the one this database began with; "
+                "if it was changed, name the old one in IDP_SECRET_PREVIOUS, or after a leak in IDP_SECRET_LEAKED."
             )
         case KeyUnavailable(__cause__=CannotUnseal() as cause):
             return explain(cause)

@@ -1,20 +1,22 @@
-"""`idp keys list` and `idp keys rotate`. Private keys are never printed."""
+"""`idp keys list`, `rotate` and `reseal`. Private keys are never printed."""
 
 from datetime import datetime
 from typing import Any
 
 import click
 
-from idp.cli.context import check_keys, json_option, opened_services, print_json, print_table
+from idp.cli.context import check_keys, json_option, opened_services, plural, print_json, print_table
 from idp.db.models import SigningKey
 from idp.keys import list_keys
+from idp.keys import reseal as reseal_keys
 from idp.keys import rotate as rotate_key
 from idp.keys.material import ALGORITHMS
+from idp.kit.keyring import Keyring
 
 
 @click.group()
 def keys() -> None:
-    """List and rotate signing keys."""
+    """List and rotate signing keys; seal them under a new secret."""
 
 
 @keys.command(name="list")
@@ -23,7 +25,7 @@ def list_(as_json: bool) -> None:
     """List the signing keys, the newest first."""
     with opened_services() as services, services.database.reading() as tx:
         now = services.clock.now()
-        rows = [_shown(key, now) for key in list_keys(tx)]
+        rows = [_shown(key, now, services.keyring) for key in list_keys(tx)]
     if as_json:
         print_json(rows)
     else:
@@ -55,7 +57,9 @@ def rotate(algorithms: tuple[str, ...], immediately: bool, as_json: bool) -> Non
                 )
                 for algorithm in dict.fromkeys(algorithms or sorted(ALGORITHMS))
             ]
-            rows = [_shown(key, now) for key in made]
+            # While at it: an older secret should not be needed longer than somebody remembers why.
+            reseal_keys(tx, keyring=services.keyring, now=now)
+            rows = [_shown(key, now, services.keyring) for key in made]
     if as_json:
         print_json(rows)
     else:
@@ -63,7 +67,22 @@ def rotate(algorithms: tuple[str, ...], immediately: bool, as_json: bool) -> Non
             click.echo(f"{row['algorithm']}: {row['kid']} signs from {row['activates_at']:%Y-%m-%d %H:%M:%S} UTC.")
 
 
-def _shown(key: SigningKey, now: datetime) -> dict[str, Any]:
+@keys.command()
+@json_option
+def reseal(as_json: bool) -> None:
+    """Seal every signing key under IDP_SECRET that was sealed under an older one; may be repeated."""
+    with opened_services() as services:
+        check_keys(services)
+        with services.database.transaction() as tx:
+            kids = reseal_keys(tx, keyring=services.keyring, now=services.clock.now())
+    if as_json:
+        print_json({"resealed": kids})
+        return
+    click.echo(f"Sealed anew: {plural(len(kids), 'key', 'keys')}." if kids else "Nothing to do.")
+    click.echo("IDP_SECRET alone opens every signing key now.")
+
+
+def _shown(key: SigningKey, now: datetime, keyring: Keyring) -> dict[str, Any]:
     return {
         "kid": key.kid,
         "algorithm": key.algorithm,
@@ -72,6 +91,7 @@ def _shown(key: SigningKey, now: datetime) -> dict[str, Any]:
         "activates_at": key.activates_at,
         "retired_at": key.retired_at,
         "unpublished_at": key.unpublished_at,
+        "sealed_under": keyring.sealed_under(key.private_key_sealed).value,
     }
 
 

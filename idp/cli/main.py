@@ -15,7 +15,7 @@ _COMMANDS = {
     "users": ("idp.cli.users", "users", "Create, list, disable, enable and delete people; set a password."),
     "clients": ("idp.cli.clients", "clients", "Create and list applications."),
     "sessions": ("idp.cli.sessions", "sessions", "List and end sign-ins."),
-    "keys": ("idp.cli.keys", "keys", "List and rotate signing keys."),
+    "keys": ("idp.cli.keys", "keys", "List, rotate and reseal signing keys."),
 }
 
 

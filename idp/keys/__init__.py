@@ -7,6 +7,7 @@ sessions live; a compromised one verifies nothing. No private key leaves this ro
 
 from idp.keys.lifecycle import KeyProblem, create_key, ensure_keys, list_keys, purge_keys, retire, rotate
 from idp.keys.material import thumbprint
+from idp.keys.reseal import reseal
 from idp.keys.store import KeyStore, KeyUnavailable, Signer, VerificationKey
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "ensure_keys",
     "list_keys",
     "purge_keys",
+    "reseal",
     "retire",
     "rotate",
     "thumbprint",

@@ -42,7 +42,7 @@ def build_services(settings: Settings, *, clock: Clock | None = None, engine: En
         url = normalized_url(settings.database_url)
         engine = create_engine(url, **engine_options(url, settings.database_pool_size))
     database = Database(engine)
-    keyring = Keyring(settings.known_secret, settings.secret_previous)
+    keyring = Keyring(settings.known_secret, settings.secret_previous, settings.secret_leaked)
     return Services(
         settings=settings,
         clock=clock or SystemClock(),

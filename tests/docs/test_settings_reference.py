@@ -17,7 +17,7 @@ PAGE = ROOT / "docs" / "settings.md"
 EXAMPLE = ROOT / "config" / "example.toml"
 NONE = "–"
 # Secrets belong in the environment; the file says so instead of showing them.
-_NOT_IN_THE_FILE = {"metrics_token", "secret", "secret_previous", "smtp_password"}
+_NOT_IN_THE_FILE = {"metrics_token", "secret", "secret_leaked", "secret_previous", "smtp_password"}
 
 
 @dataclass(frozen=True)
