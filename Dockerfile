@@ -27,6 +27,7 @@ COPY idp idp
 COPY migrations migrations
 # Editable, because the program looks for migrations/ beside idp/. Byte code is made now: later nobody may write here.
 RUN /opt/uv/bin/uv pip install --quiet --no-cache --python .venv/bin/python --no-deps --offline --editable . \
+    && rm -f .venv/.lock \
     && .venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash .venv/lib idp migrations
 
 # ── The provider: interpreter, environment, program, and a user who may write to one folder ───────────────────────────
