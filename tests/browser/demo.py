@@ -10,7 +10,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[2]
 IDP = Path(sys.executable).with_name("idp")
 # Generous: other things run on the same machine. Nobody waits longer than it really takes.
 STEP_SECONDS = 60
+PORT_OPTIONS = ("--port", "--app-port", "--second-app-port", "--mail-port", "--smtp-port")
 PASSWORD = "correct horse battery staple"
 
 
@@ -43,23 +44,23 @@ class Person:
 
 
 class Demo:
-    """Provider, worker and demo application. `restart` keeps data and addresses."""
+    """Provider, worker, two demo applications and mail catcher. `restart` keeps data and addresses."""
 
-    def __init__(self, folder: Path, *, ports: tuple[int, int] | None = None) -> None:
+    def __init__(self, folder: Path, *, ports: Sequence[int] | None = None) -> None:
         self.folder = folder
-        self._ports = ports or (_free_port(), _free_port())
+        self._ports = ports or [_free_port() for _ in PORT_OPTIONS]
         self._process: subprocess.Popen[str] | None = None
         self._password_hash = hash_password(Secret(PASSWORD))
         self.told: dict[str, str] = {}
 
     def start(self) -> None:
         """Run `idp demo` until it says that everything answers."""
-        port, application_port = map(str, self._ports)
+        chosen = [part for option, port in zip(PORT_OPTIONS, self._ports, strict=True) for part in (option, str(port))]
         # A file and no pipe: what nobody reads must not fill up and stop the programs.
         errors = self.folder / "demo.stderr"
         with errors.open("w") as sink:
             self._process = subprocess.Popen(
-                [IDP, "demo", "--port", port, "--app-port", application_port, "--json"],
+                [IDP, "demo", *chosen, "--json"],
                 env=self._environment(),
                 cwd=ROOT,
                 stdout=subprocess.PIPE,
@@ -102,8 +103,17 @@ class Demo:
         return self.told["application"]
 
     @property
+    def second_application(self) -> str:
+        return self.told["second_application"]
+
+    @property
+    def bob(self) -> Person:
+        """The other person whose credentials it prints."""
+        return Person(self.told["second_username"], self.told["second_email"], self.told["second_password"])
+
+    @property
     def alice(self) -> Person:
-        """The person that the demo made and whose credentials it prints."""
+        """The first person that the demo made and whose credentials it prints."""
         return Person(self.told["username"], self.told["email"], self.told["password"])
 
     def idp(self, *arguments: str) -> Any:
@@ -165,6 +175,16 @@ class Demo:
                 moved,
             )
             connection.execute("COMMIT")
+        assert changed.rowcount
+
+    def refreshed_before(self, person: Person, *, ago: timedelta) -> None:
+        """Let the latest refresh of each of a person's tokens lie further in the past."""
+        with closing(self._connect("idp.sqlite3")) as connection:
+            changed = connection.execute(
+                "UPDATE token_families SET rotated_at = rotated_at - :ago"
+                " WHERE rotated_at IS NOT NULL AND user_id = (SELECT id FROM users WHERE email = :email)",
+                {"ago": ago // timedelta(microseconds=1), "email": person.email},
+            )
         assert changed.rowcount
 
     def silent_sign_in_address(self) -> str:

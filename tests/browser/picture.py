@@ -55,7 +55,7 @@ def draw(demo: Demo, folder: Path) -> None:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as name:
-        running = Demo(Path(name), ports=(9000, 9001))
+        running = Demo(Path(name), ports=range(9000, 9005))
         running.start()
         try:
             draw(running, Path(name))

@@ -28,7 +28,7 @@ def sign_in_at_application(page: Page, demo: Demo, person: Person, *, is_first: 
     page.locator("#sign-in").click()
     fill_in_sign_in(page, person)
     if is_first:
-        expect(page.get_by_role("heading", name="Demo application asks for access to your account")).to_be_visible()
+        expect(page.get_by_role("heading", name="Demo wiki asks for access to your account")).to_be_visible()
         page.locator("#consent-allow").click()
     expect_signed_in_at_application(page)
 

@@ -49,7 +49,7 @@ def test_signing_in(demo: Demo, browser: BrowserContext, ada: Person) -> None:
     expect(page.get_by_role("alert")).to_be_visible()
     inspect(page, "login-error")
     fill_in_sign_in(page, ada)
-    at(page, "Demo application asks for access to your account")
+    at(page, "Demo wiki asks for access to your account")
     inspect(page, "consent")
     page.locator("#consent-allow").click()
     at(page, "Hello, Ada Lovelace")

@@ -60,7 +60,7 @@ def test_sign_out_everywhere_reaches_the_application_and_the_tool_and_shows_that
     open_devices(account, demo)
     expect(section(account, "Browsers").get_by_role("listitem")).to_have_count(1)
     expect(section(account, "Browsers").get_by_text("This device", exact=True)).to_be_visible()
-    expect(section(account, "Browsers").get_by_text("Used for Demo application")).to_be_visible()
+    expect(section(account, "Browsers").get_by_text("Used for Demo wiki")).to_be_visible()
     expect(section(account, "Apps and command-line tools").get_by_role("listitem")).to_have_count(1)
     expect(row(account, TOOL).get_by_text("Approved in")).to_be_visible()
     assert error_of_silent_sign_in(browser, demo) == ""
@@ -68,13 +68,13 @@ def test_sign_out_everywhere_reaches_the_application_and_the_tool_and_shows_that
     account.locator("#sign-out-everywhere").click()
     expect(account.get_by_role("heading", name="Sign out everywhere?")).to_be_visible()
     expect(account.get_by_role("definition")).to_have_text(["1", "1"])
-    expect(account.get_by_text("Told at once").locator("..")).to_contain_text("Demo application")
+    expect(account.get_by_text("Told at once").locator("..")).to_contain_text("Demo wiki")
     expect(account.get_by_text("Cannot be told:").locator("..")).to_contain_text(TOOL)
 
     with demo.slow_application():
         account.locator("#confirm-end").click()
         expect(account.get_by_role("heading", name="You are signed out everywhere")).to_be_visible()
-        told = account.get_by_role("listitem").filter(has=account.get_by_text("Demo application", exact=True))
+        told = account.get_by_role("listitem").filter(has=account.get_by_text("Demo wiki", exact=True))
         expect(told).to_contain_text("Being told")
         account.evaluate("window.sameDocument = true")
     expect(told).to_contain_text("Told at")
@@ -237,7 +237,7 @@ def test_withdrawing_an_applications_access_signs_out_of_it_and_of_nothing_else(
     sign_in_at_application(application, demo, ada)
     account.goto(f"{demo.issuer}/account/applications")
 
-    account.get_by_role("button", name="Withdraw the access of Demo application").click()
+    account.get_by_role("button", name="Withdraw the access of Demo wiki").click()
     account.get_by_role("link", name="See who was told").click()
 
     expect(account.get_by_role("heading", name="The access is withdrawn")).to_be_visible()
@@ -246,7 +246,7 @@ def test_withdrawing_an_applications_access_signs_out_of_it_and_of_nothing_else(
     account.get_by_role("link", name="Signed-in devices").click()
     expect(account.get_by_text("This device", exact=True)).to_be_visible()
     application.locator("#sign-in").click()
-    expect(application.get_by_role("heading", name="Demo application asks for access")).to_be_visible()
+    expect(application.get_by_role("heading", name="Demo wiki asks for access")).to_be_visible()
 
 
 def test_going_back_after_signing_out_shows_nothing_of_the_account(
@@ -329,7 +329,7 @@ def test_everything_works_without_javascript(demo: Demo, new_browser: NewBrowser
     account.locator("#sign-out-everywhere").click()
     with demo.slow_application():
         account.locator("#confirm-end").click()
-        told = account.get_by_role("listitem").filter(has=account.get_by_text("Demo application", exact=True))
+        told = account.get_by_role("listitem").filter(has=account.get_by_text("Demo wiki", exact=True))
         expect(told).to_contain_text("Being told")
 
     expect(told).to_contain_text("Told at")

@@ -238,8 +238,8 @@ class Browser:
 
 
 def test_the_demo_tells_its_story_and_keeps_its_data(machine: Machine) -> None:
-    application_port = free_port()
-    arguments = ("demo", "--port", str(machine.port), "--app-port", str(application_port), "--json")
+    ports = {option: free_port() for option in ("--app-port", "--second-app-port", "--mail-port", "--smtp-port")}
+    arguments = _demo_on({"--port": machine.port, **ports}, "--json")
     process = machine.start(*arguments)
     told = _read_json(process)
 
@@ -257,29 +257,53 @@ def test_the_demo_tells_its_story_and_keeps_its_data(machine: Machine) -> None:
     ended = machine.run("sessions", "end", "--user", "alice", "--all", "--json")
     until(lambda: browser._http.get(status, timeout=20).json() == {"signed_in": False}, 15)
 
-    assert [row["applications"] for row in listed] == [["Demo application"]]
+    assert [row["applications"] for row in listed] == [["Demo wiki"]]
     assert json.loads(ended.stdout)["applications_to_tell"] == 1
     log = (machine.folder / "var" / "demo.log").read_text()
     assert '"result": "told"' in log
     assert told["password"] not in log
+    assert told["second_password"] not in log
     process.send_signal(signal.SIGINT)
     assert process.wait(40) == 0
-    assert not listens(machine.port)
-    assert not listens(application_port)
+    assert not any(map(listens, (machine.port, *ports.values())))
     again = machine.start(*arguments)
     assert _read_json(again) == told
     again.terminate()
     assert again.wait(40) == 0
 
 
-def test_the_demo_says_which_port_is_busy_and_what_to_do(machine: Machine) -> None:
-    application_port = free_port()
-    with socket.create_server(("127.0.0.1", application_port)):
-        refused = machine.run("demo", "--port", str(machine.port), "--app-port", str(application_port))
+DEMO_PORTS = ("--port", "--app-port", "--second-app-port", "--mail-port", "--smtp-port")
+
+
+@pytest.mark.parametrize("busy", ["--app-port", "--smtp-port"])
+def test_the_demo_says_which_port_is_busy_and_what_to_do(machine: Machine, busy: str) -> None:
+    ports = {option: free_port() for option in DEMO_PORTS}
+    with socket.create_server(("127.0.0.1", ports[busy])):
+        refused = machine.run(*_demo_on(ports))
 
     assert refused.returncode == 1
-    assert f"Port {application_port} on 127.0.0.1 is in use" in refused.stderr
-    assert "--app-port" in refused.stderr
+    assert f"Port {ports[busy]} on 127.0.0.1 is in use" in refused.stderr
+    assert f"idp demo {busy} " in refused.stderr
+
+
+def test_the_demo_wants_a_port_for_each_of_its_programs(machine: Machine) -> None:
+    refused = machine.run("demo", "--app-port", "9100", "--mail-port", "9100")
+
+    assert refused.returncode == 1
+    assert "--app-port and --mail-port are both 9100" in refused.stderr
+
+
+def test_the_demo_sends_no_mail_through_a_real_server(machine: Machine) -> None:
+    machine.environment |= {"IDP_SMTP_HOST": "mail.example", "IDP_MAIL_FROM": "accounts@example.com"}
+
+    refused = machine.run("demo")
+
+    assert refused.returncode == 1
+    assert "Unset IDP_SMTP_HOST" in refused.stderr
+
+
+def _demo_on(ports: dict[str, int], *more: str) -> tuple[str, ...]:
+    return ("demo", *(part for option, port in ports.items() for part in (option, str(port))), *more)
 
 
 def test_the_demo_refuses_a_database_that_may_be_a_real_one(machine: Machine) -> None:
@@ -288,14 +312,15 @@ def test_the_demo_refuses_a_database_that_may_be_a_real_one(machine: Machine) ->
     assert "Unset IDP_DATABASE_URL" in machine.run("demo").stderr
 
 
-def test_the_demo_takes_over_nobodys_account(machine: Machine) -> None:
+@pytest.mark.parametrize("name", ["alice", "bob"])
+def test_the_demo_takes_over_nobodys_account(machine: Machine, name: str) -> None:
     machine.run("init")
-    machine.run("users", "create", "--username", "alice", "--password-stdin", given="a real person's")
+    machine.run("users", "create", "--username", name, "--password-stdin", given="a real person's")
 
-    refused = machine.run("demo", "--port", str(machine.port), "--app-port", str(free_port()))
+    refused = machine.run(*_demo_on({option: free_port() for option in DEMO_PORTS}))
 
     assert refused.returncode == 1
-    assert "whom the demo did not make" in refused.stderr
+    assert f"a person '{name}' whom the demo did not make" in refused.stderr
 
 
 def _read_json(process: subprocess.Popen[str]) -> dict[str, str]:
