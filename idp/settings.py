@@ -107,6 +107,8 @@ class Settings(BaseModel):
     refresh_leeway_lifetime: Duration = timedelta(seconds=10)
     lost_answer_lifetime: Duration = timedelta(hours=24)
     receipt_lifetime: Duration = timedelta(hours=24)
+    history_lifetime: Duration = timedelta(days=90)
+    audit_lifetime: Duration = timedelta(days=400)
     signing_key_prepublish_lifetime: Duration = timedelta(hours=24)
     jwks_cache_lifetime: Duration = timedelta(minutes=5)
 

@@ -19,7 +19,7 @@ from datetime import timedelta
 import structlog
 from sqlalchemy.exc import DBAPIError
 
-from idp import mail, outbox, sessions
+from idp import mail, outbox, retention, sessions
 from idp.kit import metrics
 from idp.kit.host_limits import HostLimits
 from idp.logout.backchannel import send_notice
@@ -35,6 +35,11 @@ SLOW_FACTOR = 7
 SWEEP_EVERY_SECONDS = (10.0, 30.0)  # at random between, so that several workers spread out
 SWEEP_BATCH = 50
 MAIL_EVERY_SECONDS = 5.0
+# The first some time after the start, at random, so that several workers and many restarts do not all begin with it.
+FIRST_PURGE_AFTER_SECONDS = (300.0, 3600.0)
+PURGE_EVERY_SECONDS = 24 * 3600.0
+# Between two batches: on SQLite each takes the one writer's place.
+PURGE_PAUSE_SECONDS = 0.1
 REPORT_EVERY_SECONDS = 10.0
 # A loop that has not come round for this long (beyond its own waiting) hangs, and is no longer reported as alive.
 HANGS_AFTER_SECONDS = 60.0
@@ -152,6 +157,25 @@ def deliver_mail(services: Services, *, holder: str | None = None) -> int:
             )
 
 
+def purge(services: Services, *, pause: Callable[[], bool] = lambda: False) -> dict[str, int]:
+    """Delete what nothing needs any more, batch by batch; returns how many rows of each kind.
+
+    `pause` is called between the batches, and stops the purge by returning True.
+    """
+    gone: dict[str, int] = {}
+    for kind in retention.KINDS:
+        while True:
+            with services.database.transaction() as tx:
+                batch = retention.purge_batch(tx, kind, settings=services.settings, now=services.clock.now())
+            if batch:
+                gone[kind.name] = gone.get(kind.name, 0) + batch
+            if pause():
+                return gone
+            if not batch:
+                break
+    return gone
+
+
 def tighten_hints(services: Services, *, is_stopping: Callable[[], bool] = lambda: False) -> None:
     """Bring the hints of all live sessions to today's policy, in small transactions: nobody waits for the whole."""
     after: str | None = ""
@@ -194,6 +218,8 @@ class Worker:
         sweeper.start()
         mailer = threading.Thread(target=self._mail_regularly, name="mail", daemon=True)
         mailer.start()
+        purger = threading.Thread(target=self._purge_regularly, name="purge", daemon=True)
+        purger.start()
         reporter = threading.Thread(target=self._report_regularly, name="report", daemon=True)
         reporter.start()
         try:
@@ -205,6 +231,7 @@ class Worker:
             self._pool.shutdown(wait=True)  # each attempt has its deadline: seconds at most
             sweeper.join(timeout=5)
             mailer.join(timeout=5)
+            purger.join(timeout=5)
             reporter.join(timeout=5)
             wake_up.join(timeout=2)
             log.info("worker_stopped", holder=self._holder)
@@ -319,6 +346,19 @@ class Worker:
                 seconds = pause.next()
                 log.warning("sweep_failed", error=describe(error), again_in_seconds=seconds)
             self._stopping.wait(seconds)
+
+    def _purge_regularly(self) -> None:
+        pause = _Pause()
+        seconds = random.uniform(*FIRST_PURGE_AFTER_SECONDS)  # noqa: S311
+        while not self._stopping.wait(seconds):
+            try:
+                gone = purge(self._services, pause=lambda: self._stopping.wait(PURGE_PAUSE_SECONDS))
+                pause.reset()
+                seconds = PURGE_EVERY_SECONDS
+                log.info("purged", **gone)
+            except Exception as error:  # noqa: BLE001 - the next round finds the same rows
+                seconds = pause.next()
+                log.warning("purge_failed", error=describe(error), again_in_seconds=seconds)
 
     def _mail_regularly(self) -> None:
         pause = _Pause()

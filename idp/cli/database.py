@@ -1,4 +1,4 @@
-"""`idp init` and `idp db upgrade`: a database with this version's schema, signing keys, and the embedded secret.
+"""`idp init` and `idp db …`: a database with this version's schema, signing keys, and the embedded secret.
 
 Both may be repeated at any time, and run side by side on several nodes: what is there is left as it is.
 """
@@ -10,6 +10,7 @@ from flask import Flask
 from sqlalchemy import make_url
 
 from idp.cli.context import check_keys, json_option, plural, print_json, settings_of_installation
+from idp.cli.retention import restored
 from idp.db import migrate
 from idp.db.engine import Database, db, engine_options, normalized_url
 from idp.db.migrate import SchemaState, find_schema_state
@@ -37,7 +38,10 @@ def init(as_json: bool) -> None:
 
 @click.group(name="db")
 def db_commands() -> None:
-    """Bring the database to this version's schema."""
+    """Bring the database to this version's schema; make a restored one safe."""
+
+
+db_commands.add_command(restored)
 
 
 @db_commands.command()

@@ -11,10 +11,11 @@ _COMMANDS = {
     "demo": ("idp.cli.demo", "demo", "Start provider, worker and a demo application, and say what to try."),
     "serve": ("idp.cli.serve", "serve", "Run the web server and a worker."),
     "worker": ("idp.cli.serve", "worker", "Deliver logout notices and end expired sessions."),
-    "db": ("idp.cli.database", "db_commands", "Bring the database to this version's schema."),
+    "db": ("idp.cli.database", "db_commands", "Bring the database to this version's schema; make a restored one safe."),
     "users": ("idp.cli.users", "users", "Create, list, disable, enable and delete people; set a password."),
-    "clients": ("idp.cli.clients", "clients", "Create and list applications."),
+    "clients": ("idp.cli.clients", "clients", "Create, change, list, disable and delete applications."),
     "sessions": ("idp.cli.sessions", "sessions", "List and end sign-ins."),
+    "purge": ("idp.cli.retention", "purge", "Delete what nothing needs any more; the worker does so daily."),
     "keys": ("idp.cli.keys", "keys", "List, rotate and reseal signing keys."),
 }
 

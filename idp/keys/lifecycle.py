@@ -8,7 +8,7 @@ an operator asks for after a leak; else it is published ahead, so that RPs with 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, func, select
 
 from idp.audit import record
 from idp.db.engine import Tx
@@ -102,18 +102,27 @@ def list_keys(tx: Tx) -> list[SigningKey]:
     return list(tx.scalars(select(SigningKey).order_by(SigningKey.activates_at.desc(), SigningKey.kid)))
 
 
+def count_purgeable_keys(tx: Tx, *, now: datetime, settings: Settings) -> int:
+    """How many keys `purge_keys` would delete."""
+    return tx.scalars(select(func.count()).select_from(SigningKey).where(*_is_done(now, settings))).one()
+
+
 def purge_keys(tx: Tx, *, now: datetime, settings: Settings) -> int:
     """Delete the keys whose last ID tokens can't be hints any more. Returns how many."""
-    longest_session = max(settings.browser_absolute_lifetime, settings.app_absolute_lifetime)
     gone = tx.scalars(
         delete(SigningKey)
-        .where(SigningKey.retired_at < now - longest_session, SigningKey.unpublished_at < now)
+        .where(*_is_done(now, settings))
         .returning(SigningKey.kid)
         .execution_options(synchronize_session=False)
     ).all()
     if gone:
         record(tx, "keys_purged", now=now, details={"kids": sorted(gone)})
     return len(gone)
+
+
+def _is_done(now: datetime, settings: Settings) -> tuple[ColumnElement[bool], ...]:
+    longest_session = max(settings.browser_absolute_lifetime, settings.app_absolute_lifetime)
+    return SigningKey.retired_at < now - longest_session, SigningKey.unpublished_at < now
 
 
 def _publication_after_retirement(settings: Settings) -> timedelta:

@@ -130,7 +130,9 @@ def redeem_code(
     # Locks from the top: the user (an app session may start), the session, then the code is read again.
     user = lock_user(tx, found.user_id)
     session = _lock_live_session(tx, found.session_id, settings, now)
-    tx.refresh(found)
+    found = tx.get(AuthorizationCode, found.id, populate_existing=True)
+    if found is None:  # expired long ago, and purged meanwhile
+        return refuse_grant("unknown code")
     if found.used_at is not None:
         return _refuse_reuse(tx, found, settings, now)
     if found.expires_at <= now:

@@ -40,7 +40,10 @@ class LogoutEvent(Base):
     receipt_expires_at: Mapped[datetime | None]
     occurred_at: Mapped[datetime]
 
-    __table_args__ = (Index("ix_logout_events_user_id", "user_id", "occurred_at"),)
+    __table_args__ = (
+        Index("ix_logout_events_user_id", "user_id", "occurred_at"),
+        Index("ix_logout_events_occurred_at", "occurred_at"),
+    )
 
 
 class LogoutDelivery(Base):

@@ -41,6 +41,12 @@ class MailMessage(Base):
         CheckConstraint("(state = 'pending') = (settled_at IS NULL)", name="settled_unless_pending"),
         Index("ix_mail_messages_user_id", "user_id", "created_at"),
         Index(
+            "ix_mail_messages_settled_at",
+            "settled_at",
+            sqlite_where=text("settled_at IS NOT NULL"),
+            postgresql_where=text("settled_at IS NOT NULL"),
+        ),
+        Index(
             "ix_mail_messages_due",
             "next_attempt_at",
             sqlite_where=text("state = 'pending'"),

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String
+from sqlalchemy import JSON, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.db.models.base import Base, closed_enum
@@ -49,6 +49,13 @@ class AuthorizationCode(Base):
         Index("ix_authorization_codes_session_id", "session_id"),
         Index("ix_authorization_codes_client_id", "client_id"),
         Index("ix_authorization_codes_expires_at", "expires_at"),
+        # For deleting families: each asks whether a code refers to it.
+        Index(
+            "ix_authorization_codes_family_id",
+            "family_id",
+            sqlite_where=text("family_id IS NOT NULL"),
+            postgresql_where=text("family_id IS NOT NULL"),
+        ),
     )
 
 

@@ -105,6 +105,12 @@ class Session(Base):
             sqlite_where=text("ended_at IS NULL"),
             postgresql_where=text("ended_at IS NULL"),
         ),
+        Index(
+            "ix_sessions_ended_at",
+            "ended_at",
+            sqlite_where=text("ended_at IS NOT NULL"),
+            postgresql_where=text("ended_at IS NOT NULL"),
+        ),
         Index("ix_sessions_client_id", "client_id"),
         Index("ix_sessions_parent_id", "parent_id"),
         Index("ix_sessions_logout_event_id", "logout_event_id"),
@@ -141,4 +147,10 @@ class SessionClient(Base):
         ),
         Index("ix_session_clients_session_id", "session_id"),
         Index("ix_session_clients_client_id", "client_id"),
+        Index(
+            "ix_session_clients_ended_at",
+            "ended_at",
+            sqlite_where=text("ended_at IS NOT NULL"),
+            postgresql_where=text("ended_at IS NOT NULL"),
+        ),
     )

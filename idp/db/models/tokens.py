@@ -71,6 +71,13 @@ class TokenFamily(Base):
         Index("ix_token_families_session_id", "session_id"),
         Index("ix_token_families_session_client_id", "session_client_id"),
         Index("ix_token_families_client_id", "client_id"),
+        # Those that no session takes with it when it is purged. Neither column ever changes: updates stay HOT.
+        Index(
+            "ix_token_families_without_user",
+            "started_at",
+            sqlite_where=text("user_id IS NULL"),
+            postgresql_where=text("user_id IS NULL"),
+        ),
         Index(
             "uq_token_families_status_index",
             "status_index",
