@@ -154,6 +154,8 @@ def server_command(server: str, *, host: str, port: int, workers: int, threads: 
         *(sys.executable, "-m", "gunicorn"),
         *("-c", "python:idp.cli.gunicorn_hooks", "--logger-class", "idp.cli.gunicorn_hooks.HouseLogger"),
         *("--bind", bind, "--workers", str(workers), "--worker-class", "gthread", "--threads", str(threads)),
+        # Requests with ID tokens as hints and long claims; its default of 4094 cuts them off (lesson 7).
+        *("--limit-request-line", "8190"),
         *("--keep-alive", "15", "--graceful-timeout", "30", "--no-control-socket", "--log-level", "warning"),
         *shared_memory,
         "idp.wsgi:app",

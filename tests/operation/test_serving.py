@@ -360,6 +360,7 @@ def test_gunicorns_own_lines_pass_the_same_pipeline_and_there_is_no_access_log_o
         stranger.sendall(f"GET /signed-out/{receipt} NONSENSE/9.9\r\nX: y\r\n\r\n".encode())
         assert b"400" in stranger.recv(100)
     assert node.get(f"/signed-out/{receipt}?code=abc")[0] == 404
+    assert node.get("/oauth2/logout?id_token_hint=" + "x" * 7000)[0] == 303, "long hints arrive"
     assert node.get("/oauth2/jwks")[0] == 200
 
     until(lambda: any(line["event"] == "request" and line["route"] == "/oauth2/jwks" for line in node.lines))
@@ -367,8 +368,8 @@ def test_gunicorns_own_lines_pass_the_same_pipeline_and_there_is_no_access_log_o
     assert complaint["level"] == "warning"
     assert complaint["event"].startswith("Invalid request from ip=127.0.0.1")
     assert {line["route"] for line in node.lines if line["event"] == "request"} == {
-        *("/readyz", "/signed-out/<handle>", "/oauth2/jwks")
-    } - {"/readyz"}
+        *("/signed-out/<handle>", "/oauth2/jwks", "/oauth2/logout")
+    }
     text = node.log.read_text()
     assert "A" * 22 not in text
     assert "code=abc" not in text
