@@ -1,4 +1,4 @@
-"""`idp keys list`, `rotate` and `reseal`. Private keys are never printed."""
+"""`idp keys list`, `rotate`, `retire` and `reseal`. Private keys are never printed."""
 
 from datetime import datetime
 from typing import Any
@@ -7,8 +7,9 @@ import click
 
 from idp.cli.context import check_keys, json_option, opened_services, plural, print_json, print_table
 from idp.db.models import SigningKey
-from idp.keys import list_keys
+from idp.keys import KeyProblem, list_keys
 from idp.keys import reseal as reseal_keys
+from idp.keys import retire as retire_key
 from idp.keys import rotate as rotate_key
 from idp.keys.material import ALGORITHMS
 from idp.kit.keyring import Keyring
@@ -16,7 +17,7 @@ from idp.kit.keyring import Keyring
 
 @click.group()
 def keys() -> None:
-    """List and rotate signing keys; seal them under a new secret."""
+    """List, rotate and retire signing keys; seal them under a new secret."""
 
 
 @keys.command(name="list")
@@ -65,6 +66,36 @@ def rotate(algorithms: tuple[str, ...], immediately: bool, as_json: bool) -> Non
     else:
         for row in rows:
             click.echo(f"{row['algorithm']}: {row['kid']} signs from {row['activates_at']:%Y-%m-%d %H:%M:%S} UTC.")
+
+
+# One in 64 thumbprints begins with a hyphen, and is no option.
+@keys.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
+@click.argument("kid")
+@click.option(
+    "--compromised",
+    is_flag=True,
+    help="Others may have it: unpublish it at once, so that nothing it signed is accepted anywhere.",
+)
+@json_option
+def retire(kid: str, compromised: bool, as_json: bool) -> None:
+    """Stop signing with a key now. What it signed stays good until it expires, unless --compromised.
+
+    The last key of its algorithm can't be retired: rotate first.
+    """
+    with opened_services() as services:
+        now = services.clock.now()
+        with services.database.transaction() as tx:
+            retired = retire_key(tx, kid=kid, compromised=compromised, now=now, settings=services.settings)
+            if isinstance(retired, KeyProblem):
+                raise click.ClickException(retired.problem)
+            row = _shown(retired, now, services.keyring)
+    if as_json:
+        print_json(row)
+    elif compromised:
+        click.echo(f"{kid} verifies nothing any more; nodes forget it within seconds.")
+        click.echo("Applications that cached the old key set accept what it signed until they fetch it anew.")
+    else:
+        click.echo(f"{kid} signs no more. It is published until {row['unpublished_at']:%Y-%m-%d %H:%M:%S} UTC.")
 
 
 @keys.command()

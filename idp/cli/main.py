@@ -16,7 +16,8 @@ _COMMANDS = {
     "clients": ("idp.cli.clients", "clients", "Create, change, list, disable and delete applications."),
     "sessions": ("idp.cli.sessions", "sessions", "List and end sign-ins."),
     "purge": ("idp.cli.retention", "purge", "Delete what nothing needs any more; the worker does so daily."),
-    "keys": ("idp.cli.keys", "keys", "List, rotate and reseal signing keys."),
+    "doctor": ("idp.cli.doctor", "doctor", "Look at everything around this installation, and say what to do."),
+    "keys": ("idp.cli.keys", "keys", "List, rotate, retire and reseal signing keys."),
 }
 
 

@@ -15,6 +15,7 @@ from idp.db.engine import Tx
 from idp.db.models import SigningKey
 from idp.keys.material import ALGORITHMS, generate, public_jwk, seal
 from idp.kit.keyring import Keyring
+from idp.kit.wording import is_storable
 from idp.settings import Settings
 
 # No token of ours lives longer (settings and clients are held to it); ID tokens may, and are added below.
@@ -73,7 +74,8 @@ def rotate(
 
 def retire(tx: Tx, *, kid: str, compromised: bool, now: datetime, settings: Settings) -> SigningKey | KeyProblem:
     """Stop signing with a key now. A compromised one is unpublished at once and verifies nothing from now on."""
-    key = tx.scalar(select(SigningKey).where(SigningKey.kid == kid).with_for_update(key_share=True))
+    named = select(SigningKey).where(SigningKey.kid == kid).with_for_update(key_share=True)
+    key = tx.scalar(named) if is_storable(kid) else None
     if key is None:
         return KeyProblem(f"There is no key {kid[:64]!a}. `idp keys list` shows them.")
     others = [other for other in _unretired(tx, key.algorithm, now) if other.kid != kid]
