@@ -46,7 +46,11 @@ def answering(body: bytes, status: bytes = b"200 OK") -> Any:
 def issuer_check(settings: Settings, body: Any, status: bytes = b"200 OK") -> Any:
     """What is said when `body` (its `{issuer}` filled in) is what answers at the public address."""
     said = bytearray()
-    with RawServer(lambda connection, request: answering(bytes(said), status)(connection, request)) as server:
+
+    def answer(connection: Any, request: bytes) -> None:  # the body is known when the port is
+        answering(bytes(said), status)(connection, request)
+
+    with RawServer(answer) as server:
         issuer = f"http://localhost:{server.port}"
         said += body.replace(b"{issuer}", issuer.encode())
         tls, found = check_issuer(changed(settings, issuer=issuer), datetime.now(UTC))
