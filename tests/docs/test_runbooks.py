@@ -110,6 +110,7 @@ def sign_people_in(var_dir: Path) -> str:
     return client.id
 
 
+@pytest.mark.timeout(600)  # dozens of commands, each a process of its own
 @pytest.mark.parametrize("page", RUNBOOKS, ids=name_of)
 def test_the_commands_of_a_runbook_run_as_they_stand(page: Path, installation: Installation) -> None:
     blocks = blocks_to_run(page.read_text("utf-8"))
