@@ -117,7 +117,7 @@ def judge_proxies(settings: Settings, seen: Sequence[str]) -> Check:
             "before it must be in IDP_TRUSTED_PROXIES too."
         )
         return Check("proxies", State.WARNING, message)
-    if len(seen) >= ENOUGH_SIGN_INS and len(set(seen)) == 1 and not ip_address(seen[0]).is_global:
+    if not settings.is_loopback_http and len(seen) >= ENOUGH_SIGN_INS and _is_one_private(seen):
         message = (
             f"The last {len(seen)} sign-ins all came from {seen[0]}. If that is your reverse proxy, put it into "
             "IDP_TRUSTED_PROXIES: everybody shares one guess budget now."
@@ -149,6 +149,10 @@ def explain_address(settings: Settings, peer: str, forwarded_for: str) -> Check:
         message = f"{peer} is not in IDP_TRUSTED_PROXIES: its X-Forwarded-For is ignored, and {address} is seen."
         return Check("client address", State.WARNING, message)
     return Check("client address", State.OK, f"Through {peer}, the request is taken to come from {address}.")
+
+
+def _is_one_private(seen: Sequence[str]) -> bool:
+    return len(set(seen)) == 1 and not ip_address(seen[0]).is_global
 
 
 def _is_in(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:

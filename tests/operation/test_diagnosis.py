@@ -142,6 +142,7 @@ HTTPS = "https://id.example"
         (HTTPS, "10.0.0.5", ["203.0.113.9"], State.OK, "Trusted: 10.0.0.5/32"),
         (HTTPS, "", [], State.WARNING, "is empty, and something must end TLS"),
         ("http://localhost:9000", "", ["127.0.0.1"], State.OK, "none is needed"),
+        ("http://localhost:9000", "", ["127.0.0.1"] * 9, State.OK, "none is needed"),
         (HTTPS, "0.0.0.0/0", [], State.FAILED, "anybody can claim any address"),
         (HTTPS, "10.0.0.5,::/0", [], State.FAILED, "anybody can claim any address"),
         (HTTPS, "10.0.0.0/8", ["203.0.113.9", "10.0.0.5"], State.WARNING, "10.0.0.5 is a trusted proxy"),
@@ -182,7 +183,7 @@ def test_whose_address_is_seen_is_explained(
 def test_the_latest_sign_ins_are_what_is_looked_at(heart: Heart, open_services: OpenServices) -> None:
     for _ in range(5):
         heart.sign_in(heart.person())  # all from 192.0.2.7, which is no public address
-    services = open_services()
+    services = open_services(issuer="https://id.example")
 
     assert "The last 5 sign-ins all came from 192.0.2.7" in check_proxies(services, heart.now).message
 
