@@ -265,6 +265,50 @@ def test_an_application_that_left_a_living_session_is_forgotten_too(heart: Heart
     assert heart.current(session.handle) is not None
 
 
+def test_a_notice_on_its_way_from_a_living_session_keeps_its_event(heart: Heart) -> None:
+    heart.with_settings(browser_absolute_lifetime=timedelta(days=400), browser_idle_lifetime=timedelta(days=400))
+    client, person = heart.client(backchannel_logout_uri="https://app.example/bye"), heart.person()
+    heart.tokens_for(heart.sign_in(person), client)
+    with heart.database.transaction() as tx:
+        end_client_for_user(
+            tx,
+            user_id=person.id,
+            client_id=client.id,
+            reason=EndReason.CONSENT_WITHDRAWN,
+            actor=Actor(),
+            settings=heart.settings,
+            now=heart.now,
+        )
+    heart.clock.advance(days=91)
+
+    assert purge(heart)["logout_events"] == 0
+    settle_notices(heart)
+    assert purge(heart)["logout_events"] == 1
+
+
+def test_while_somebody_holds_an_app_its_parent_is_passed_over_without_waiting(heart: Heart) -> None:
+    heart.with_settings(app_idle_lifetime=timedelta(days=365))
+    client, person = heart.client(), heart.person()
+    parent = heart.sign_in(person)
+    app = heart.tokens_for(parent, client, "openid offline_access")
+    heart.end(person, parent.session_id)
+    heart.clock.advance(days=91)
+    other_node = heart.open_database()
+    # SQLite has no row locks, and one writer at a time: there, nobody can hold a row while the purge writes.
+    holding = heart.database.reading if heart.database.is_sqlite else heart.database.transaction
+
+    with holding() as tx:
+        tx.execute(select(Session.id).where(Session.id == app.session_id).with_for_update(key_share=True)).one()
+        meanwhile = purge(heart, database=other_node)
+    afterwards = purge(heart)
+
+    expected = (1, 1) if heart.database.is_sqlite else (0, 0)
+    assert (meanwhile["sessions"], meanwhile["logout_events"]) == expected
+    assert meanwhile["sessions"] + afterwards["sessions"] == 1
+    assert meanwhile["logout_events"] + afterwards["logout_events"] == 1
+    assert isinstance(heart.refresh(app, client), Issued)
+
+
 def test_a_receipt_that_still_opens_keeps_its_event(heart: Heart) -> None:
     heart.with_settings(receipt_lifetime=timedelta(days=365))
     person = heart.person()
