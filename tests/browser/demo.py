@@ -5,6 +5,7 @@ People are put into the demo's database directly, because a command for each wou
 
 import json
 import os
+import re
 import secrets
 import socket
 import sqlite3
@@ -30,6 +31,9 @@ ROOT = Path(__file__).parents[2]
 IDP = Path(sys.executable).with_name("idp")
 # Generous: other things run on the same machine. Nobody waits longer than it really takes.
 STEP_SECONDS = 60
+# What a receipt says of an application that has not answered yet. On a busy machine the demo application's own patience
+# (10 s for its database) may end before the page is there: then it has been asked once more.
+NOT_YET_TOLD = re.compile("Being told|Trying again")
 PORT_OPTIONS = ("--port", "--app-port", "--second-app-port", "--mail-port", "--smtp-port")
 PASSWORD = "correct horse battery staple"
 

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.conftest import NewBrowser
-from tests.browser.demo import Demo, Person, Tool
+from tests.browser.demo import NOT_YET_TOLD, STEP_SECONDS, Demo, Person, Tool
 from tests.browser.inspection import inspect, walk_by_keyboard
 from tests.browser.steps import fill_in_sign_in, open_account, row, sign_in_at_application
 
@@ -187,9 +187,9 @@ def test_signing_out(demo: Demo, browser: BrowserContext, ada: Person, tool: Too
     inspect(page, "everywhere")
     with demo.slow_application():
         page.locator("#confirm-end").click()
-        expect(page.get_by_text("Being told")).to_be_visible()
+        expect(page.get_by_text(NOT_YET_TOLD)).to_be_visible()
         inspect(page, "receipt-being-told")
-    expect(page.get_by_text("Told at")).to_be_visible()
+    expect(page.get_by_text("Told at")).to_be_visible(timeout=STEP_SECONDS * 1000)
     inspect(page, "receipt-told")
     expect(application.locator("#state")).to_contain_text("signed out by the provider")
     inspect(application, "application-signed-out-by-provider")

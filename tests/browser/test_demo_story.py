@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.conftest import NewBrowser
-from tests.browser.demo import Demo, Person, Tool, finish
+from tests.browser.demo import NOT_YET_TOLD, STEP_SECONDS, Demo, Person, Tool, finish
 from tests.browser.steps import (
     expect_signed_in_at_application,
     fill_in_sign_in,
@@ -75,9 +75,9 @@ def test_sign_out_everywhere_reaches_the_application_and_the_tool_and_shows_that
         account.locator("#confirm-end").click()
         expect(account.get_by_role("heading", name="You are signed out everywhere")).to_be_visible()
         told = account.get_by_role("listitem").filter(has=account.get_by_text("Demo wiki", exact=True))
-        expect(told).to_contain_text("Being told")
+        expect(told).to_contain_text(NOT_YET_TOLD)
         account.evaluate("window.sameDocument = true")
-    expect(told).to_contain_text("Told at")
+    expect(told).to_contain_text("Told at", timeout=STEP_SECONDS * 1000)
     assert account.evaluate("window.sameDocument"), "the page was loaded again"
     expect(account.get_by_role("listitem").filter(has_text=TOOL)).to_contain_text("Cannot be told")
 
@@ -330,9 +330,9 @@ def test_everything_works_without_javascript(demo: Demo, new_browser: NewBrowser
     with demo.slow_application():
         account.locator("#confirm-end").click()
         told = account.get_by_role("listitem").filter(has=account.get_by_text("Demo wiki", exact=True))
-        expect(told).to_contain_text("Being told")
+        expect(told).to_contain_text(NOT_YET_TOLD)
 
-    expect(told).to_contain_text("Told at")
+    expect(told).to_contain_text("Told at", timeout=STEP_SECONDS * 1000)
     application.reload()
     expect(application.locator("#state")).to_contain_text("You were signed out by the provider at")
     assert tool.run("status").status == 3
