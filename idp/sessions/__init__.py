@@ -14,15 +14,8 @@ from idp.sessions.devices import (
     list_devices,
     preview_end_everything,
 )
-from idp.sessions.end import (
-    Actor,
-    Ended,
-    end_client_everywhere,
-    end_client_for_user,
-    end_everything,
-    end_participation,
-    end_sessions,
-)
+from idp.sessions.end import Actor, Ended, end_everything, end_sessions
+from idp.sessions.end_client import end_client_everywhere, end_client_for_user, end_participation
 from idp.sessions.find import CurrentSession, find_current, renew_secret, touch
 from idp.sessions.participations import SidOwner, find_sid, join
 from idp.sessions.policy import REFRESH_TOUCH_INTERVAL, SessionPolicy, is_live

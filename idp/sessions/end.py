@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, func, insert, select, update
 
 from idp import audit, outbox
 from idp.db.engine import Tx
@@ -59,7 +59,7 @@ class Ended:
     access_expires_at: datetime | None = None
 
 
-class _Locked(NamedTuple):
+class Locked(NamedTuple):
     """What an end needs to know of a session whose row it has locked."""
 
     id: str
@@ -68,10 +68,10 @@ class _Locked(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Targets:
+class Targets:
     """What shall end: sessions as a whole, and single participations in sessions that go on."""
 
-    sessions: Sequence["_Locked"] = ()
+    sessions: Sequence["Locked"] = ()
     participation_ids: Sequence[str] = ()
 
 
@@ -87,11 +87,34 @@ def end_sessions(
     tell_applications: bool = True,
 ) -> Ended:
     """End these sessions of this person. Others' sessions, unknown ids and ended sessions are left alone (I13)."""
-    sessions = _lock_sessions(tx, user_id, Session.id.in_(session_ids))
-    return _end(
+    return end_matching(
+        tx,
+        user_id=user_id,
+        which=Session.id.in_(session_ids),
+        reason=reason,
+        actor=actor,
+        settings=settings,
+        now=now,
+        tell_applications=tell_applications,
+    )
+
+
+def end_matching(
+    tx: Tx,
+    *,
+    user_id: str,
+    which: ColumnElement[bool],
+    reason: EndReason,
+    actor: Actor,
+    settings: Settings,
+    now: datetime,
+    tell_applications: bool = True,
+) -> Ended:
+    """End those sessions of this person that a condition on `Session` names when their rows are locked."""
+    return end_targets(
         tx,
         user_id,
-        _Targets(sessions),
+        Targets(lock_sessions(tx, user_id, which)),
         reason=reason,
         actor=actor,
         settings=settings,
@@ -119,11 +142,11 @@ def end_everything(
     # The UPDATE is the user lock, and comes before any session lock.
     tx.execute(update(User).where(User.id == user_id).values(epoch=User.epoch + 1))
     # The one that goes on is locked in its turn too: its secret is renewed next, when it is too late for the order.
-    locked = _lock_sessions(tx, user_id, Session.user_id == user_id)
-    return _end(
+    locked = lock_sessions(tx, user_id, Session.user_id == user_id)
+    return end_targets(
         tx,
         user_id,
-        _Targets([session for session in locked if session.id != except_session_id]),
+        Targets([session for session in locked if session.id != except_session_id]),
         reason=reason,
         actor=actor,
         settings=settings,
@@ -131,86 +154,8 @@ def end_everything(
     )
 
 
-def end_client_for_user(
-    tx: Tx, *, user_id: str, client_id: str, reason: EndReason, actor: Actor, settings: Settings, now: datetime
-) -> Ended:
-    """End what one client has of one person: its app sessions as a whole, its participations in browser sessions."""
-    # Correlated, so that the person's few sessions are looked up and not all that a popular client takes part in.
-    takes_part = exists().where(
-        SessionClient.session_id == Session.id, SessionClient.client_id == client_id, SessionClient.ended_at.is_(None)
-    )
-    # A code not yet redeemed has no participation: its session is locked too, so that it can't be redeemed meanwhile.
-    holds_code = exists().where(
-        AuthorizationCode.session_id == Session.id,
-        AuthorizationCode.client_id == client_id,
-        AuthorizationCode.used_at.is_(None),
-    )
-    locked = _lock_sessions(tx, user_id, or_(Session.client_id == client_id, takes_part, holds_code))
-    apps = [session for session in locked if session.client_id == client_id]
-    goes_on = [session.id for session in locked if session.client_id != client_id]
-    _expire_codes(tx, and_(AuthorizationCode.session_id.in_(goes_on), AuthorizationCode.client_id == client_id))
-    return _end(
-        tx,
-        user_id,
-        _Targets(apps, _live_participations(tx, goes_on, client_id)),
-        reason=reason,
-        actor=actor,
-        settings=settings,
-        now=now,
-    )
-
-
-def end_participation(
-    tx: Tx,
-    *,
-    user_id: str,
-    session_id: str,
-    client_id: str,
-    reason: EndReason,
-    actor: Actor,
-    settings: Settings,
-    now: datetime,
-) -> Ended:
-    """End one client's part in one session. An app session is nothing but its app, so it ends as a whole."""
-    sessions = _lock_sessions(tx, user_id, Session.id == session_id)
-    apps = [session for session in sessions if session.kind is SessionKind.APP]
-    goes_on = [session.id for session in sessions if session.kind is not SessionKind.APP]
-    _expire_codes(tx, and_(AuthorizationCode.session_id.in_(goes_on), AuthorizationCode.client_id == client_id))
-    return _end(
-        tx,
-        user_id,
-        _Targets(apps, _live_participations(tx, goes_on, client_id)),
-        reason=reason,
-        actor=actor,
-        settings=settings,
-        now=now,
-    )
-
-
-def end_client_everywhere(
-    tx: Tx, *, client_id: str, reason: EndReason, actor: Actor, settings: Settings, now: datetime, limit: int = 50
-) -> int:
-    """End what a client has of up to `limit` people; call again, each time in a new transaction, until it returns 0.
-
-    The client was disabled first: that alone makes all of its tokens useless at once; this writes the ends down and
-    tells the client, from the snapshot.
-    """
-    people = tx.scalars(
-        select(Session.user_id)
-        .join(SessionClient, SessionClient.session_id == Session.id)
-        .where(SessionClient.client_id == client_id, SessionClient.ended_at.is_(None), Session.ended_at.is_(None))
-        .distinct()
-        .order_by(Session.user_id)
-        .limit(limit)
-    ).all()
-    for user_id in people:
-        end_client_for_user(
-            tx, user_id=user_id, client_id=client_id, reason=reason, actor=actor, settings=settings, now=now
-        )
-    return len(people)
-
-
-def _lock_sessions(tx: Tx, user_id: str, which: ColumnElement[bool]) -> list[_Locked]:
+def lock_sessions(tx: Tx, user_id: str, which: ColumnElement[bool]) -> list[Locked]:
+    """Lock this person's sessions that have not ended and match; for the verbs that end them, and nobody else."""
     # By id: two ends that overlap lock in the same order and cannot deadlock (design §9).
     rows = tx.execute(
         select(Session.id, Session.kind, Session.client_id)
@@ -218,27 +163,13 @@ def _lock_sessions(tx: Tx, user_id: str, which: ColumnElement[bool]) -> list[_Lo
         .order_by(Session.id)
         .with_for_update(key_share=True)
     )
-    return [_Locked(*row) for row in rows]
+    return [Locked(*row) for row in rows]
 
 
-def _live_participations(tx: Tx, session_ids: list[str], client_id: str) -> list[str]:
-    if not session_ids:
-        return []
-    return list(
-        tx.scalars(
-            select(SessionClient.id).where(
-                SessionClient.session_id.in_(session_ids),
-                SessionClient.client_id == client_id,
-                SessionClient.ended_at.is_(None),
-            )
-        )
-    )
-
-
-def _end(
+def end_targets(
     tx: Tx,
     user_id: str,
-    targets: _Targets,
+    targets: Targets,
     *,
     reason: EndReason,
     actor: Actor,
@@ -291,7 +222,7 @@ def _end(
     ended = _end_participations(tx, user_id, of_participations, reason=reason, now=now)
     access_expires_at = _mark_families(tx, of_families, reason=reason, now=now)
     if whole:
-        _expire_codes(tx, AuthorizationCode.session_id.in_(of_event))
+        expire_codes(tx, AuthorizationCode.session_id.in_(of_event))
     if access_expires_at is not None:
         tx.execute(update(LogoutEvent).where(LogoutEvent.id == event_id).values(access_expires_at=access_expires_at))
     deliveries = (
@@ -368,7 +299,8 @@ def _mark_families(
     return max((moment for moment in latest if moment is not None), default=None)
 
 
-def _expire_codes(tx: Tx, which: ColumnElement[bool]) -> None:
+def expire_codes(tx: Tx, which: ColumnElement[bool]) -> None:
+    """Make unredeemed codes worthless."""
     # To a moment that is past on every node: one whose clock is behind ours would still honour a code that ended "now".
     tx.execute(
         update(AuthorizationCode)

@@ -1,0 +1,107 @@
+"""Ending what one application has of a person: everywhere, in one session, or of everybody.
+
+An app session is nothing but its app and ends as a whole; a browser session goes on without the application. All of it
+by the one path (`idp.sessions.end`), under the same locks in the same order.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import and_, exists, or_, select
+
+from idp.db.engine import Tx
+from idp.db.models import AuthorizationCode, EndReason, Session, SessionClient, SessionKind
+from idp.sessions.end import Actor, Ended, Targets, end_targets, expire_codes, lock_sessions
+from idp.settings import Settings
+
+
+def end_client_for_user(
+    tx: Tx, *, user_id: str, client_id: str, reason: EndReason, actor: Actor, settings: Settings, now: datetime
+) -> Ended:
+    """End what one client has of one person: its app sessions as a whole, its participations in browser sessions."""
+    # Correlated, so that the person's few sessions are looked up and not all that a popular client takes part in.
+    takes_part = exists().where(
+        SessionClient.session_id == Session.id, SessionClient.client_id == client_id, SessionClient.ended_at.is_(None)
+    )
+    # A code not yet redeemed has no participation: its session is locked too, so that it can't be redeemed meanwhile.
+    holds_code = exists().where(
+        AuthorizationCode.session_id == Session.id,
+        AuthorizationCode.client_id == client_id,
+        AuthorizationCode.used_at.is_(None),
+    )
+    locked = lock_sessions(tx, user_id, or_(Session.client_id == client_id, takes_part, holds_code))
+    apps = [session for session in locked if session.client_id == client_id]
+    goes_on = [session.id for session in locked if session.client_id != client_id]
+    expire_codes(tx, and_(AuthorizationCode.session_id.in_(goes_on), AuthorizationCode.client_id == client_id))
+    return end_targets(
+        tx,
+        user_id,
+        Targets(apps, _live_participations(tx, goes_on, client_id)),
+        reason=reason,
+        actor=actor,
+        settings=settings,
+        now=now,
+    )
+
+
+def end_participation(
+    tx: Tx,
+    *,
+    user_id: str,
+    session_id: str,
+    client_id: str,
+    reason: EndReason,
+    actor: Actor,
+    settings: Settings,
+    now: datetime,
+) -> Ended:
+    """End one client's part in one session. An app session is nothing but its app, so it ends as a whole."""
+    sessions = lock_sessions(tx, user_id, Session.id == session_id)
+    apps = [session for session in sessions if session.kind is SessionKind.APP]
+    goes_on = [session.id for session in sessions if session.kind is not SessionKind.APP]
+    expire_codes(tx, and_(AuthorizationCode.session_id.in_(goes_on), AuthorizationCode.client_id == client_id))
+    return end_targets(
+        tx,
+        user_id,
+        Targets(apps, _live_participations(tx, goes_on, client_id)),
+        reason=reason,
+        actor=actor,
+        settings=settings,
+        now=now,
+    )
+
+
+def end_client_everywhere(
+    tx: Tx, *, client_id: str, reason: EndReason, actor: Actor, settings: Settings, now: datetime, limit: int = 50
+) -> int:
+    """End what a client has of up to `limit` people; call again, each time in a new transaction, until it returns 0.
+
+    The client was disabled first: that alone makes all of its tokens useless at once; this writes the ends down and
+    tells the client, from the snapshot.
+    """
+    people = tx.scalars(
+        select(Session.user_id)
+        .join(SessionClient, SessionClient.session_id == Session.id)
+        .where(SessionClient.client_id == client_id, SessionClient.ended_at.is_(None), Session.ended_at.is_(None))
+        .distinct()
+        .order_by(Session.user_id)
+        .limit(limit)
+    ).all()
+    for user_id in people:
+        end_client_for_user(
+            tx, user_id=user_id, client_id=client_id, reason=reason, actor=actor, settings=settings, now=now
+        )
+    return len(people)
+
+
+def _live_participations(tx: Tx, session_ids: list[str], client_id: str) -> list[str]:
+    if not session_ids:
+        return []
+    return list(
+        tx.scalars(
+            select(SessionClient.id).where(
+                SessionClient.session_id.in_(session_ids),
+                SessionClient.client_id == client_id,
+                SessionClient.ended_at.is_(None),
+            )
+        )
+    )
