@@ -100,10 +100,12 @@ class Settings(BaseModel):
     authorization_code_lifetime: Duration = timedelta(seconds=60)
     stored_request_lifetime: Duration = timedelta(hours=1)
     browser_idle_lifetime: Duration = timedelta(hours=24)
+    keep_signed_in: bool = True
     keep_signed_in_idle_lifetime: Duration = timedelta(days=28)
     browser_absolute_lifetime: Duration = timedelta(days=90)
     app_idle_lifetime: Duration = timedelta(days=30)
     app_absolute_lifetime: Duration = timedelta(days=365)
+    app_sessions_per_client: int = Field(default=50, ge=0, le=10_000)
     refresh_leeway_lifetime: Duration = timedelta(seconds=10)
     lost_answer_lifetime: Duration = timedelta(hours=24)
     receipt_lifetime: Duration = timedelta(hours=24)

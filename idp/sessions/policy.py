@@ -32,6 +32,10 @@ class SessionPolicy:
     browser_absolute: timedelta
     app_idle: timedelta
     app_absolute: timedelta
+    # False: nobody stays signed in for longer, and who does so already follows `browser_idle` from now on.
+    keep_signed_in: bool
+    # How many live app sessions one person may have of one client; the oldest goes out. 0: as many as they like.
+    app_sessions_per_client: int
 
     @classmethod
     def of(cls, settings: Settings) -> "SessionPolicy":
@@ -42,13 +46,20 @@ class SessionPolicy:
             browser_absolute=settings.browser_absolute_lifetime,
             app_idle=settings.app_idle_lifetime,
             app_absolute=settings.app_absolute_lifetime,
+            keep_signed_in=settings.keep_signed_in,
+            app_sessions_per_client=settings.app_sessions_per_client,
         )
 
     def idle_lifetime(self, session: Session, client: Client | None) -> timedelta:
         """How long this session may lie unused."""
         if session.kind is SessionKind.APP:
             return (client.app_idle_lifetime if client else None) or self.app_idle
-        return self.keep_signed_in_idle if session.keep_signed_in else self.browser_idle
+        return self.kept_idle if session.keep_signed_in else self.browser_idle
+
+    @property
+    def kept_idle(self) -> timedelta:
+        """How long a session that is kept signed in may lie unused: no longer than others when nobody may be kept."""
+        return self.keep_signed_in_idle if self.keep_signed_in else self.browser_idle
 
     def absolute_lifetime(self, session: Session, client: Client | None) -> timedelta:
         """How long this session may live, however busy."""
@@ -123,7 +134,7 @@ def _cutoffs(
     is_app = session.kind == SessionKind.APP
     idle = case(
         (is_app, app_idle),
-        (session.keep_signed_in, policy.keep_signed_in_idle // _MICROSECOND),
+        (session.keep_signed_in, policy.kept_idle // _MICROSECOND),
         else_=policy.browser_idle // _MICROSECOND,
     )
     absolute = case((is_app, app_absolute), else_=policy.browser_absolute // _MICROSECOND)

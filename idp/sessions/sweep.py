@@ -131,7 +131,7 @@ def _earliest_end(policy: SessionPolicy) -> Any:
     is_app = Session.kind == SessionKind.APP
     idle_end = micros(Session.last_active_at) + case(
         (is_app, app_idle),
-        (Session.keep_signed_in, policy.keep_signed_in_idle // microsecond),
+        (Session.keep_signed_in, policy.kept_idle // microsecond),
         else_=policy.browser_idle // microsecond,
     )
     absolute_end = micros(Session.started_at) + case(

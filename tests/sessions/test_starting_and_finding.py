@@ -162,3 +162,13 @@ def test_every_sign_in_leaves_one_audit_row(heart: Heart) -> None:
 
     [row] = heart.all(AuditEvent, AuditEvent.kind == "sign_in")
     assert (row.user_id, row.session_id, row.ip_address) == (person.id, started.session_id, "192.0.2.7")
+
+
+def test_switching_keep_me_signed_in_off_takes_it_from_those_who_have_it(heart: Heart) -> None:
+    kept = heart.sign_in(heart.person(), keep_signed_in=True)
+    heart.clock.advance(hours=25)
+    assert heart.current(kept.handle)
+
+    heart.with_settings(keep_signed_in=False)
+
+    assert heart.current(kept.handle) is None
