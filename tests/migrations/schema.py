@@ -35,6 +35,15 @@ def describe_schema(engine: Engine) -> list[str]:
 
 
 def _clauses(sql: str) -> list[str]:
-    """The lines of a statement: one column or constraint each, since SQLAlchemy wrote it that way."""
-    clauses = (" ".join(line.split()).rstrip(",").strip() for line in sql.replace('"', "").splitlines())
-    return [clause for clause in clauses if clause not in {"", ")"}]
+    """The parts of a statement, one column or constraint each. SQLite appends an added column to the last line."""
+    text = " ".join(sql.replace('"', "").split())
+    if not text.startswith("CREATE TABLE"):
+        return [text]
+    clauses, depth = [""], 0
+    for character in text[text.index("(") + 1 : text.rindex(")")]:
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if character == "," and depth == 0:
+            clauses.append("")
+        else:
+            clauses[-1] += character
+    return [clause.strip() for clause in clauses]

@@ -28,5 +28,7 @@ class AuditEvent(Base):
 
     __table_args__ = (
         Index("ix_audit_events_user_id", "user_id", "occurred_at"),
+        # The order of a person's history: keyset pages need the identifier too, many rows may share a moment.
+        Index("ix_audit_events_history", "user_id", "occurred_at", "id"),
         Index("ix_audit_events_occurred_at", "occurred_at"),
     )

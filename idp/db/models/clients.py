@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.db.models.base import Base, closed_enum
@@ -51,6 +51,8 @@ class Client(Base):
     backchannel_logout_uri: Mapped[str | None]
     frontchannel_logout_uri: Mapped[str | None]
     frontchannel_logout_session_required: Mapped[bool] = mapped_column(default=True)
+    # Opted in to the claim `logout_reason` in its logout tokens. A version before this one may still insert rows.
+    wants_logout_reason: Mapped[bool] = mapped_column(default=False, server_default=false())
     requires_pkce: Mapped[bool] = mapped_column(default=True)
     id_token_signed_response_alg: Mapped[str] = mapped_column(String(16))
     userinfo_signed_response_alg: Mapped[str | None] = mapped_column(String(16))

@@ -64,6 +64,8 @@ class LogoutDelivery(Base):
     sub: Mapped[str]
     sid: Mapped[str]
     algorithm: Mapped[str] = mapped_column(String(16))
+    # What the claim `logout_reason` will say; null for clients that did not ask for it.
+    logout_reason: Mapped[str | None] = mapped_column(String(32))
     # `toe` of the logout token: when the session ended.
     ended_at: Mapped[datetime]
     state: Mapped[DeliveryState] = mapped_column(closed_enum(DeliveryState, "state"))
@@ -84,6 +86,14 @@ class LogoutDelivery(Base):
         Index("ix_logout_deliveries_event_id", "event_id"),
         Index("ix_logout_deliveries_session_id", "session_id"),
         Index("ix_logout_deliveries_client_id", "client_id"),
+        Index("ix_logout_deliveries_of_client", "client_id", "created_at", "id"),
+        Index(
+            "ix_logout_deliveries_dead",
+            "settled_at",
+            "id",
+            sqlite_where=text("state IN ('refused', 'gave_up')"),
+            postgresql_where=text("state IN ('refused', 'gave_up')"),
+        ),
         Index(
             "ix_logout_deliveries_due",
             "next_attempt_at",
