@@ -3,11 +3,13 @@
 import socket
 import subprocess
 import sys
+import time
 import timeit
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -21,7 +23,7 @@ from idp.kit.opaque import Secret
 from idp.operation.exposition import Exposition, may_read
 from idp.operation.listener import MetricsListener
 from idp.web.services import Services
-from idp.worker import Worker, deliver_due, sweep_expired
+from idp.worker import Worker, deliver_due, rounds, sweep_expired
 from tests.support.characters import Provider, RelyingParty
 from tests.support.heart import HandClock, Heart
 from tests.support.pages import Visitor
@@ -329,15 +331,14 @@ def test_a_running_worker_reports_and_is_forgotten_when_it_stops_in_good_order(
 def test_a_worker_whose_loop_hangs_reports_no_more(
     heart: Heart, open_services: Callable[..., Services], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    worker = Worker(open_services())
+    services = open_services()
+    stopping = Event()
     reported: list[str] = []
     monkeypatch.setattr(outbox, "report_worker", lambda *_, name, now: reported.append(name))
-    rounds = iter([False, True])
-    monkeypatch.setattr(worker._stopping, "is_set", lambda: next(rounds))
-    monkeypatch.setattr(worker._stopping, "wait", lambda _seconds: None)
-    worker._came_round_at -= 60 + worker._services.settings.worker_poll_lifetime.total_seconds()
+    monkeypatch.setattr(stopping, "wait", lambda _seconds: stopping.set())
+    hangs_since = time.monotonic() - 60 - services.settings.worker_poll_lifetime.total_seconds()
 
-    worker._report_regularly()
+    rounds.report_regularly(services, stopping, holder="one", came_round_at=lambda: hangs_since)
 
     assert reported == []
 

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from idp import worker as worker_module
 from idp.db.models import AuditEvent, Session
-from idp.worker import purge
+from idp.worker import purge, rounds
 from tests.retention.test_purge import crowd
 from tests.support.heart import Heart
 from tests.worker.test_worker import OpenServices, running, until
@@ -20,8 +19,8 @@ def old_sessions(heart: Heart, people: int) -> None:
 
 
 def test_a_running_worker_purges(heart: Heart, open_services: OpenServices, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_module, "FIRST_PURGE_AFTER_SECONDS", (0.0, 0.0))
-    monkeypatch.setattr(worker_module, "PURGE_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(rounds, "FIRST_PURGE_AFTER_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(rounds, "PURGE_PAUSE_SECONDS", 0.0)
     old_sessions(heart, 2)
 
     with running(open_services()):
@@ -31,10 +30,10 @@ def test_a_running_worker_purges(heart: Heart, open_services: OpenServices, monk
 def test_it_goes_on_after_a_database_that_was_away(
     heart: Heart, open_services: OpenServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_module, "FIRST_PURGE_AFTER_SECONDS", (0.0, 0.0))
-    monkeypatch.setattr(worker_module, "PURGE_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(rounds, "FIRST_PURGE_AFTER_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(rounds, "PURGE_PAUSE_SECONDS", 0.0)
     old_sessions(heart, 1)
-    original, failures = worker_module.purge, []
+    original, failures = purge, []
 
     def flaky(*given: Any, **more: Any) -> dict[str, int]:
         if not failures:
@@ -42,7 +41,7 @@ def test_it_goes_on_after_a_database_that_was_away(
             raise OperationalError("SELECT 1", {}, Exception("away"))
         return original(*given, **more)
 
-    monkeypatch.setattr(worker_module, "purge", flaky)
+    monkeypatch.setattr(rounds, "purge", flaky)
 
     with running(open_services()):
         until(lambda: not heart.all(Session))

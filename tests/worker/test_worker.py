@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from idp import outbox
-from idp import worker as worker_module
 from idp.db.models import Client, DeliveryState, EndReason, LogoutDelivery, Session, User
 from idp.web.services import Services
-from idp.worker import Worker, sweep_expired
+from idp.worker import Worker, deliver_due, process, sweep_expired
+from idp.worker.delivering import Delivering
 from tests.support.heart import Heart
 from tests.support.receivers import Receiver, Receivers
 
@@ -103,7 +103,7 @@ def test_without_any_wake_up_polling_finds_the_work(
 
         def join(self, timeout: float) -> None: ...
 
-    monkeypatch.setattr(worker_module, "WakeUp", Deaf)
+    monkeypatch.setattr(process, "WakeUp", Deaf)
     receiver = receivers()
     with running(open_services(allow=[receiver], worker_poll_lifetime=timedelta(seconds=0.1))):
         sign_out(heart, client_at(heart, receiver))
@@ -205,13 +205,13 @@ def test_stopping_gives_back_what_was_not_begun(
 ) -> None:
     receiver = receivers()
     sign_out(heart, client_at(heart, receiver))
-    worker = Worker(open_services(allow=[receiver]))
-    worker._pool.shutdown()
+    delivering = Delivering(open_services(allow=[receiver]), holder="one", wake=lambda: None)
+    delivering.finish()
     with pytest.raises(RuntimeError):  # a pool that takes nothing more: leased, but never begun
-        worker._claim_and_start()
+        delivering.claim_and_start()
     assert [row.attempts for row in heart.all(LogoutDelivery)] == [1]
 
-    worker._give_back_waiting()
+    delivering.give_back_waiting()
 
     (row,) = heart.all(LogoutDelivery)
     assert (row.attempts, row.lease_holder, row.next_attempt_at) == (0, None, heart.now)
@@ -329,7 +329,7 @@ def test_log_lines_hold_no_token_and_no_address_with_its_query(
     sign_out(heart, client_at(heart, receiver))
 
     with capture_logs() as lines:
-        worker_module.deliver_due(services)
+        deliver_due(services)
 
     assert [line["event"] for line in lines] == ["notice_attempted"]
     said = str(lines) + "".join(capsys.readouterr())

@@ -1,0 +1,148 @@
+"""One step of each kind of work: attempt a notice, send the mail that is due, sweep, purge. Tests call these directly.
+
+Owns the order "claim, do it outside any transaction, record the outcome", each in a transaction of its own (design §7),
+and the log line about it. Refuses to loop for ever, to wait, and to decide what follows an attempt: `idp.outbox` and
+`idp.mail` do.
+"""
+
+import os
+import random
+import secrets
+import socket
+import time
+from collections.abc import Callable
+
+import structlog
+
+from idp import mail, outbox, retention, sessions
+from idp.kit import metrics
+from idp.logout.backchannel import send_notice
+from idp.outbox import Claimed, CouldNotBuild, Settle
+from idp.web.services import Services
+
+SWEEP_BATCH = 50
+
+log = structlog.get_logger("idp.worker")
+
+
+def new_holder() -> str:
+    """The name under which this process holds leases: never used twice."""
+    return f"{socket.gethostname()[:24]}:{os.getpid()}:{secrets.token_hex(8)}"
+
+
+def attempt(services: Services, claimed: Claimed) -> bool:
+    """Try once to deliver, and record what came of it; False when the lease was lost meanwhile.
+
+    Raises only when the outcome can't be recorded.
+    """
+    started = time.monotonic()
+    try:
+        outcome = send_notice(services, claimed)
+    except Exception as error:
+        # A notice that trips over a bug is retried like any other, and stops neither the worker nor other notices.
+        log.exception("notice_could_not_be_sent", delivery=claimed.id)
+        outcome = CouldNotBuild(f"unexpected {type(error).__name__}")
+    now = services.clock.now()
+    step = outbox.next_step(outcome, claimed, now=now, settings=services.settings, jitter=random.random())  # noqa: S311
+    with services.database.transaction() as tx:
+        is_recorded = outbox.settle(tx, claimed, step, outcome, now=now)
+    result = step.state if isinstance(step, Settle) else "retry"
+    metrics.count_delivery(result if is_recorded else "lost_lease")
+    log.info(
+        "notice_attempted",
+        delivery=claimed.id,
+        client=claimed.client_id,
+        host=claimed.host,
+        attempt=claimed.attempts,
+        result=result,
+        reason=outbox.failure_of(outcome),
+        again_at=None if isinstance(step, Settle) else step.at.isoformat(),
+        milliseconds=round((time.monotonic() - started) * 1000),
+        recorded=is_recorded,
+    )
+    return is_recorded
+
+
+def deliver_due(services: Services, *, holder: str | None = None) -> int:
+    """Attempt everything that is due now, one after the other, and return how many attempts that were."""
+    holder = holder or new_holder()
+    attempts = 0
+    while True:
+        now = services.clock.now()
+        with services.database.transaction() as tx:
+            claimed = outbox.claim_due(tx, holder=holder, limit=100, now=now, settings=services.settings)
+        if not claimed:
+            return attempts
+        for one in claimed:
+            attempt(services, one)
+            attempts += 1
+
+
+def sweep_expired(services: Services, *, is_stopping: Callable[[], bool] = lambda: False) -> int:
+    """End the sessions whose time is over, in small transactions; returns how many sessions were looked at."""
+    looked_at = 0
+    while not is_stopping():
+        with services.database.transaction() as tx:
+            batch = sessions.sweep(tx, now=services.clock.now(), settings=services.settings, limit=SWEEP_BATCH)
+        for reason, number in batch.ended.items():
+            metrics.count_ends(reason, number)
+        if not batch.looked_at:
+            break
+        looked_at += batch.looked_at
+    return looked_at
+
+
+def deliver_mail(services: Services, *, holder: str | None = None) -> int:
+    """Try to send the mail that is due, one after the other, none in a transaction; returns how many attempts."""
+    holder, attempts = holder or new_holder(), 0
+    while True:
+        with services.database.transaction() as tx:
+            claimed = mail.claim_due_mail(tx, holder=holder, now=services.clock.now())
+        if not claimed:
+            return attempts
+        for message in claimed:
+            attempts += 1
+            problem = mail.send(message, settings=services.settings, now=services.clock.now())
+            with services.database.transaction() as tx:
+                state = mail.settle_mail(
+                    tx,
+                    message,
+                    failure=problem.detail if problem else None,
+                    is_final=problem is not None and problem.is_final,
+                    settings=services.settings,
+                    now=services.clock.now(),
+                )
+            log.info(
+                "mail_attempted",
+                message=message.id,
+                attempt=message.attempts,
+                result=state,
+                reason=problem.detail if problem else None,
+            )
+
+
+def purge(services: Services, *, pause: Callable[[], bool] = lambda: False) -> dict[str, int]:
+    """Delete what nothing needs any more, batch by batch; returns how many rows of each kind.
+
+    `pause` is called between the batches, and stops the purge by returning True.
+    """
+    gone: dict[str, int] = {}
+    for kind in retention.KINDS:
+        while True:
+            with services.database.transaction() as tx:
+                batch = retention.purge_batch(tx, kind, settings=services.settings, now=services.clock.now())
+            if batch:
+                gone[kind.name] = gone.get(kind.name, 0) + batch
+            if pause():
+                return gone
+            if not batch:
+                break
+    return gone
+
+
+def tighten_hints(services: Services, *, is_stopping: Callable[[], bool] = lambda: False) -> None:
+    """Bring the hints of all live sessions to today's policy, in small transactions: nobody waits for the whole."""
+    after: str | None = ""
+    while after is not None and not is_stopping():
+        with services.database.transaction() as tx:
+            after = sessions.tighten_hints(tx, settings=services.settings, after=after)
