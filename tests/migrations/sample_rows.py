@@ -42,6 +42,7 @@ ROWS: dict[str, dict[str, Any]] = {
     | {"sid": "sid-1", "algorithm": "ES256", "ended_at": NOON, "state": "pending", "next_attempt_at": NOON}
     | {"created_at": NOON},
     "denied_access_tokens": {"jti": "j", "expires_at": NOON, "denied_at": NOON},
+    "policy_values": {"name": "browser_idle_lifetime", "value": 28_800_000_000, "set_at": NOON},
     "worker_heartbeats": {"name": "node-1:42:0f", "seen_at": NOON},
     "mail_messages": {"id": "m", "user_id": "u", "kind": "old_token_used", "recipient": "ada@example.org"}
     | {"subject": "Signed out", "body": "…", "state": "pending", "next_attempt_at": NOON, "created_at": NOON},
