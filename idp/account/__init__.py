@@ -4,7 +4,7 @@ Shows what the rooms below say, and calls their one path to end things. Ending n
 wants less access gets it.
 """
 
-from idp.account import applications, ending, signed_in_devices
+from idp.account import applications, choosing, ending, one_session, signed_in_devices
 from idp.account.desk import blueprint
 
-__all__ = ["applications", "blueprint", "ending", "signed_in_devices"]
+__all__ = ["applications", "blueprint", "choosing", "ending", "one_session", "signed_in_devices"]

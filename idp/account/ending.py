@@ -1,16 +1,15 @@
-"""Ending sessions from the account page: one, several tools, everything else, everything.
+"""Ending sessions from the account page: one, everything else, everything. `choosing` ends what was ticked.
 
 Each is one form, one transaction and one call of the one path (design §6); then 303, so that a reload repeats nothing.
 Whatever would end several things is preceded by a page that names the counts and who cannot be told (lesson 21).
 """
 
 from flask import Response, request
-from werkzeug.exceptions import BadRequest
 
 from idp import web
 from idp.account.desk import blueprint
 from idp.account.door import acting, signed_in
-from idp.account.shown import ShownEnd, shown_details
+from idp.account.shown import shown_details, shown_end
 from idp.db.models import EndReason
 from idp.kit.identifiers import is_identifier
 from idp.sessions import (
@@ -23,10 +22,7 @@ from idp.sessions import (
 )
 from idp.sessions.ended import find_ended
 from idp.web.notices import leave_notice
-from idp.web.receipts import minutes_until_noticed
 from idp.web.views import Link, person_card
-
-MAXIMUM_SELECTED = 100
 
 
 @blueprint.post("/account/sessions/<session_id>/end")
@@ -37,7 +33,7 @@ def end_one(session: CurrentSession, session_id: str) -> Response:
     now = services.clock.now()
     if session_id == session.id:
         leave_notice("This is the browser that you are using: end it with “Sign out”.", tone="info", symbol="info")
-        return _to_list()
+        return to_list()
     with services.database.transaction() as tx:
         ended = end_sessions(
             tx,
@@ -51,7 +47,7 @@ def end_one(session: CurrentSession, session_id: str) -> Response:
     web.count_ended(ended)
     if ended.event_id is None:
         leave_notice("It was signed out already.", tone="info", symbol="info")
-        return _to_list()
+        return to_list()
     with services.database.reading() as tx:
         details = find_ended(tx, user_id=session.user_id, session_id=session_id, now=now, policy=services.policy)
     own_page = web.own_url(f"/account/sessions/{session_id}")
@@ -59,33 +55,7 @@ def end_one(session: CurrentSession, session_id: str) -> Response:
         return web.see_other(own_page)
     title = shown_details(details).title if details is not None else "It"
     leave_notice(f"{title} is signed out.", link=Link("See who was told", own_page))
-    return _to_list()
-
-
-@blueprint.post("/account/sessions/end-selected")
-@signed_in
-def end_selected(session: CurrentSession) -> Response:
-    """End the tools that were ticked on the page of an ended browser."""
-    chosen = [text for text in request.form.getlist("session") if is_identifier(text) and text != session.id]
-    if len(chosen) > MAXIMUM_SELECTED:
-        raise BadRequest("Too many sessions were chosen.")
-    services = web.current_services()
-    with services.database.transaction() as tx:
-        ended = end_sessions(
-            tx,
-            user_id=session.user_id,
-            session_ids=chosen,
-            reason=EndReason.ENDED_BY_PERSON,
-            actor=acting(session),
-            settings=services.settings,
-            now=services.clock.now(),
-        )
-    web.count_ended(ended)
-    if ended.event_id is None:
-        leave_notice("Nothing was chosen that is still signed in.", tone="info", symbol="info")
-    else:
-        leave_notice(f"{_counted(ended)} signed out.", link=_receipt_link(ended))
-    return _to_list()
+    return to_list()
 
 
 @blueprint.get("/account/sessions/end-others")
@@ -107,16 +77,18 @@ def ask_end_everywhere(session: CurrentSession) -> Response:
 def end_others(session: CurrentSession) -> Response:
     """End everything but this browser, whose cookie gets a new secret: a copy of it dies at once."""
     services = web.current_services()
+    keep_apps = request.form.get("keep_apps") == "yes"
     now = services.clock.now()
     with services.database.transaction() as tx:
         ended = end_everything(
             tx,
             user_id=session.user_id,
             except_session_id=session.id,
-            reason=EndReason.SIGNED_OUT_EVERYWHERE_ELSE,
+            reason=EndReason.SIGNED_OUT_BROWSERS if keep_apps else EndReason.SIGNED_OUT_EVERYWHERE_ELSE,
             actor=acting(session),
             settings=services.settings,
             now=now,
+            keep_apps=keep_apps,
         )
         try:
             handle = renew_secret(tx, session_id=session.id, now=now, keep_previous=False)
@@ -128,8 +100,8 @@ def end_others(session: CurrentSession) -> Response:
     if ended.event_id is None:
         leave_notice("Nothing else was signed in.", tone="info", symbol="info")
     else:
-        leave_notice(f"{_counted(ended)} signed out.", link=_receipt_link(ended))
-    response = _to_list()
+        leave_notice(f"{counted(ended)} signed out.", link=receipt_link(ended))
+    response = to_list()
     if handle is not None:
         web.set_handle(response, handle, keep_signed_in=session.keep_signed_in)
     return response
@@ -140,20 +112,22 @@ def end_others(session: CurrentSession) -> Response:
 def end_all(session: CurrentSession) -> Response:
     """End everything, this browser too, and show the receipt."""
     services = web.current_services()
+    keep_apps = request.form.get("keep_apps") == "yes"
     with services.database.transaction() as tx:
         ended = end_everything(
             tx,
             user_id=session.user_id,
             except_session_id=None,
-            reason=EndReason.SIGNED_OUT_EVERYWHERE,
+            reason=EndReason.SIGNED_OUT_BROWSERS if keep_apps else EndReason.SIGNED_OUT_EVERYWHERE,
             actor=acting(session),
             settings=services.settings,
             now=services.clock.now(),
+            keep_apps=keep_apps,
         )
     web.count_ended(ended)
     web.renew_csrf()
     web.forget_current_session()
-    link = _receipt_link(ended)
+    link = receipt_link(ended)
     response = web.see_other(link.url if link else web.own_url("/signed-out"))
     web.clear_handle(response)
     return response
@@ -161,6 +135,7 @@ def end_all(session: CurrentSession) -> Response:
 
 def _question(session: CurrentSession, *, everywhere: bool) -> Response:
     services = web.current_services()
+    keep_apps = request.args.get("keep_apps") == "yes"
     with services.database.reading() as tx:
         preview = preview_end_everything(
             tx,
@@ -168,35 +143,33 @@ def _question(session: CurrentSession, *, everywhere: bool) -> Response:
             except_session_id=None if everywhere else session.id,
             now=services.clock.now(),
             policy=services.policy,
+            keep_apps=keep_apps,
         )
-    plan = ShownEnd(
-        browsers=preview.browsers,
-        apps=preview.apps,
-        told=tuple(application.name for application in preview.applications if application.can_be_told),
-        cannot_be_told=tuple(application.name for application in preview.applications if not application.can_be_told),
-        minutes=minutes_until_noticed(services.settings),
-    )
     return web.page(
         "account_end_many.html",
         tab="sessions",
         person=person_card(session),
         notice=None,
         everywhere=everywhere,
-        plan=plan,
+        keep_apps=keep_apps,
+        plan=shown_end(preview, services.settings),
     )
 
 
-def _to_list() -> Response:
+def to_list() -> Response:
+    """Back to the list, which shows the notice."""
     return web.see_other(web.own_url("/account/sessions"))
 
 
-def _receipt_link(ended: Ended) -> Link | None:
+def receipt_link(ended: Ended) -> Link | None:
+    """Where an end can be followed; None when there was nothing left to end."""
     if ended.receipt is None:
         return None
     return Link("See who was told", web.own_url(f"/signed-out/{ended.receipt.reveal()}"))
 
 
-def _counted(ended: Ended) -> str:
+def counted(ended: Ended) -> str:
+    """What ended, as the subject of a sentence with its verb: "1 browser and 2 apps and tools are"."""
     browsers = f"{ended.browsers:,} browser{'' if ended.browsers == 1 else 's'}"
     apps = "1 app or tool" if ended.apps == 1 else f"{ended.apps:,} apps and tools"
     parts = [words for count, words in ((ended.browsers, browsers), (ended.apps, apps)) if count]

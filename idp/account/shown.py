@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from idp.db.models import DeliveryState, SessionKind
-from idp.sessions import DeviceRow, EndedRow
+from idp.sessions import ApprovedIn, DeviceRow, EndedRow, EndPreview, LiveSession, UsedApplication
 from idp.sessions.ended import HISTORY_LIFETIME, ApprovedApp, EndedDetails
 from idp.settings import Settings
 from idp.web.reasons import reason_in_history
-from idp.web.receipts import notice_lines
+from idp.web.receipts import minutes_until_noticed, notice_lines
 from idp.web.views import ReceiptView
 
 Row = TypeVar("Row")
@@ -32,6 +32,9 @@ class ShownSession:
     last_active_at: datetime
     used: tuple[str, ...] = ()
     approved_by: str = ""
+    approver_is_over: bool = False
+    approved_apps: int = 0
+    by_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,22 +63,71 @@ class ShownList(Generic[Row]):
 
 @dataclass(frozen=True)
 class ShownEnd:
-    """What "sign out everywhere" or "everywhere else" would end."""
+    """What an end of several things would end. `titles` name the sessions, as far as they are listed."""
 
     browsers: int
     apps: int
     told: tuple[str, ...]
     cannot_be_told: tuple[str, ...]
     minutes: int
+    titles: tuple[str, ...] = ()
+
+    @property
+    def unnamed(self) -> int:
+        """How many sessions there are beyond those with a title."""
+        return self.browsers + self.apps - len(self.titles)
 
 
-def title_of(
-    kind: SessionKind, *, agent_name: str, os_name: str, device_name: str, client_name: str | None, label: str = ""
-) -> str:
-    """What a person calls it: "Firefox 143 on Linux", "Drydock CLI on Pixel 9 (Android 16)"."""
-    what = agent_name or "Unknown browser" if kind is SessionKind.BROWSER else label or client_name or "Unknown app"
+def shown_end(preview: EndPreview, settings: Settings) -> ShownEnd:
+    """A preview in the words of the page."""
+    return ShownEnd(
+        browsers=preview.browsers,
+        apps=preview.apps,
+        told=tuple(application.name for application in preview.applications if application.can_be_told),
+        cannot_be_told=tuple(application.name for application in preview.applications if not application.can_be_told),
+        minutes=minutes_until_noticed(settings),
+        titles=tuple(title_of_record(session) for session in preview.sessions),
+    )
+
+
+class Titled(Protocol):
+    """Every record that a session's title is made of."""
+
+    @property
+    def kind(self) -> SessionKind: ...
+    @property
+    def agent_name(self) -> str: ...
+    @property
+    def os_name(self) -> str: ...
+    @property
+    def device_name(self) -> str: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def client_name(self) -> str | None: ...
+
+
+def title_of_record(record: Titled) -> str:
+    """What a person calls it: the name they gave it, "Firefox 143 on Linux", "Drydock CLI on Pixel 9 (Android 16)"."""
+    return record.label if record.label and record.kind is SessionKind.APP else usual_title(record)
+
+
+def usual_title(record: Titled) -> str:
+    """The title without the person's own name for it."""
+    what = record.agent_name or "Unknown browser"
+    if record.kind is SessionKind.APP:
+        what = record.client_name or "Unknown app"
+    return _placed(what, os_name=record.os_name, device_name=record.device_name)
+
+
+def _placed(what: str, *, os_name: str, device_name: str) -> str:
     where = f"{device_name} ({os_name})" if device_name and os_name else device_name or os_name
     return f"{what} on {where}" if where else what
+
+
+def title_of_approver(approver: ApprovedIn) -> str:
+    """The browser in which an app was approved."""
+    return _placed(approver.agent_name or "Unknown browser", os_name=approver.os_name, device_name=approver.device_name)
 
 
 def icon_of(kind: SessionKind, *, os_name: str, device_name: str) -> str:
@@ -87,14 +139,12 @@ def icon_of(kind: SessionKind, *, os_name: str, device_name: str) -> str:
     return "browser" if kind is SessionKind.BROWSER else "terminal"
 
 
-def shown_sessions(rows: Sequence[DeviceRow], *, among: Sequence[DeviceRow]) -> tuple[ShownSession, ...]:
-    """Rows for one section, this browser first. `among` are all rows at hand, to name what approved an app."""
-    titles = {row.session_id: _title(row) for row in among}
-    rows = sorted(rows, key=lambda row: not row.is_current)
+def shown_sessions(rows: Sequence[DeviceRow]) -> tuple[ShownSession, ...]:
+    """Rows for one section, this browser first."""
     return tuple(
         ShownSession(
             id=row.session_id,
-            title=_title(row),
+            title=title_of_record(row),
             icon=icon_of(row.kind, os_name=row.os_name, device_name=row.device_name),
             is_current=row.is_current,
             ip=row.ip_address,
@@ -102,9 +152,12 @@ def shown_sessions(rows: Sequence[DeviceRow], *, among: Sequence[DeviceRow]) -> 
             last_active_at=row.last_active_at,
             # An app's only participation is its own: naming it twice says nothing.
             used=row.applications if row.kind is SessionKind.BROWSER else (),
-            approved_by=titles.get(row.parent_id or "", ""),
+            approved_by=title_of_approver(row.approved_in) if row.approved_in else "",
+            approver_is_over=row.approved_in is not None and row.approved_in.is_over,
+            approved_apps=row.approved_apps,
+            by_name=usual_title(row) if row.label and row.kind is SessionKind.APP else "",
         )
-        for row in rows
+        for row in sorted(rows, key=lambda row: not row.is_current)
     )
 
 
@@ -113,7 +166,7 @@ def shown_ended(rows: Sequence[EndedRow], *, now: datetime) -> tuple[ShownEnded,
     return tuple(
         ShownEnded(
             id=row.session_id,
-            title=_title(row),
+            title=title_of_record(row),
             reason=reason_in_history(row.reason),
             ip=row.ip_address,
             started_at=row.started_at,
@@ -128,7 +181,7 @@ def shown_details(details: EndedDetails) -> ShownEnded:
     """The head of an ended session's page."""
     return ShownEnded(
         id=details.session_id,
-        title=_title(details),
+        title=title_of_record(details),
         reason=reason_in_history(details.reason),
         ip=details.ip_address,
         started_at=details.started_at,
@@ -138,17 +191,11 @@ def shown_details(details: EndedDetails) -> ShownEnded:
 
 
 def shown_approved(approved: Sequence[ApprovedApp]) -> tuple[ShownSession, ...]:
-    """The tools that an ended browser had approved."""
+    """The tools that a browser approved."""
     return tuple(
         ShownSession(
             id=tool.session_id,
-            title=title_of(
-                SessionKind.APP,
-                agent_name="",
-                os_name=tool.os_name,
-                device_name=tool.device_name,
-                client_name=tool.client_name,
-            ),
+            title=tool.label or _placed(tool.client_name, os_name=tool.os_name, device_name=tool.device_name),
             icon=icon_of(SessionKind.APP, os_name=tool.os_name, device_name=tool.device_name),
             is_current=False,
             ip="",
@@ -172,12 +219,40 @@ def history_receipt(details: EndedDetails, *, now: datetime, settings: Settings)
     )
 
 
-def _title(row: DeviceRow | EndedRow | EndedDetails) -> str:
-    return title_of(
-        row.kind,
-        agent_name=row.agent_name,
-        os_name=row.os_name,
-        device_name=row.device_name,
-        client_name=row.client_name,
-        label=row.label if isinstance(row, DeviceRow) else "",
+@dataclass(frozen=True)
+class ShownLive:
+    """A live session on its own page."""
+
+    id: str
+    title: str
+    usual_title: str
+    label: str
+    is_app: bool
+    is_current: bool
+    ip: str
+    started_at: datetime
+    last_active_at: datetime
+    applications: tuple[UsedApplication, ...]
+    approved_by: str
+    approver_id: str
+    approver_is_over: bool
+
+
+def shown_live(live: LiveSession, *, is_current: bool) -> ShownLive:
+    """One live session, ready to print."""
+    is_app = live.kind is SessionKind.APP
+    return ShownLive(
+        id=live.session_id,
+        title=title_of_record(live),
+        usual_title=usual_title(live),
+        label=live.label,
+        is_app=is_app,
+        is_current=is_current,
+        ip=live.ip_address,
+        started_at=live.started_at,
+        last_active_at=live.last_active_at,
+        applications=live.applications if not is_app else (),
+        approved_by=title_of_approver(live.approved_in) if live.approved_in else "",
+        approver_id=live.approved_in.session_id if live.approved_in else "",
+        approver_is_over=live.approved_in is not None and live.approved_in.is_over,
     )

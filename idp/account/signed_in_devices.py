@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from flask import Response, request
-from werkzeug.exceptions import NotFound
 
 from idp import web
 from idp.account.desk import blueprint
@@ -16,14 +15,10 @@ from idp.account.shown import (
     ShownEnded,
     ShownList,
     ShownSession,
-    history_receipt,
-    shown_approved,
-    shown_details,
     shown_ended,
     shown_sessions,
 )
 from idp.sessions import CurrentSession, list_devices
-from idp.sessions.ended import find_ended
 from idp.web.notices import take_notice
 from idp.web.views import person_card
 
@@ -55,15 +50,14 @@ def show_sessions(session: CurrentSession) -> Response:
             apps_after=cursors.get("apps"),
             ended_after=cursors.get("ended"),
         )
-    among = [*page.browsers, *page.apps]
     browsers: ShownList[ShownSession] = ShownList(
-        rows=shown_sessions(page.browsers, among=among),
+        rows=shown_sessions(page.browsers),
         total=page.browser_count,
         next_path=_path(cursors, "browsers", page.next_browsers) if page.next_browsers else None,
         first_path=_path(cursors, "browsers", None) if "browsers" in cursors else None,
     )
     apps: ShownList[ShownSession] = ShownList(
-        rows=shown_sessions(page.apps, among=among),
+        rows=shown_sessions(page.apps),
         total=page.app_count,
         next_path=_path(cursors, "apps", page.next_apps) if page.next_apps else None,
         first_path=_path(cursors, "apps", None) if "apps" in cursors else None,
@@ -82,28 +76,6 @@ def show_sessions(session: CurrentSession) -> Response:
         apps=apps,
         ended=ended,
         others=page.browser_count + page.app_count > 1,
-    )
-
-
-@blueprint.get("/account/sessions/<session_id>")
-@signed_in
-def show_ended_session(session: CurrentSession, session_id: str) -> Response:
-    """One ended session: why, who was told, and the tools that it had approved. 404 for everything else."""
-    services = web.current_services()
-    now = services.clock.now()
-    with services.database.reading() as tx:
-        details = find_ended(tx, user_id=session.user_id, session_id=session_id, now=now, policy=services.policy)
-    if details is None:
-        raise NotFound
-    return web.page(
-        "account_session.html",
-        tab="sessions",
-        person=person_card(session),
-        notice=take_notice(),
-        session=shown_details(details),
-        receipt=history_receipt(details, now=now, settings=services.settings),
-        tools=shown_approved(details.approved),
-        suspicious=request.args.get("suspicious") == "yes",
     )
 
 

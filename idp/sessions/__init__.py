@@ -5,21 +5,23 @@ Owns what a session is and the one path by which it ends. Refuses to know HTTP, 
 """
 
 from idp.sessions.census import count_people_of_client, forget_devices
-from idp.sessions.devices import (
-    ApplicationPreview,
-    DeviceRow,
-    DevicesPage,
-    EndedRow,
-    EndPreview,
-    list_devices,
-    preview_end_everything,
-)
+from idp.sessions.devices import ApprovedIn, DeviceRow, DevicesPage, EndedRow, list_devices
 from idp.sessions.end import Actor, Ended, end_everything, end_sessions
 from idp.sessions.end_client import end_client_everywhere, end_client_for_user, end_participation
 from idp.sessions.find import CurrentSession, find_current, renew_secret, touch
+from idp.sessions.live import LiveSession, UsedApplication, find_live_session, rename_session
 from idp.sessions.participations import SidOwner, find_sid, join
 from idp.sessions.policy import REFRESH_TOUCH_INTERVAL, SessionPolicy, is_live
+from idp.sessions.preview import (
+    ApplicationPreview,
+    EndPreview,
+    SessionPreview,
+    preview_end,
+    preview_end_client,
+    preview_end_everything,
+)
 from idp.sessions.receipt import Receipt, ReceiptApplication, find_receipt
+from idp.sessions.selection import chosen, end_chosen, tools_of, unused_since
 from idp.sessions.start import (
     Device,
     SignInRefused,
@@ -34,6 +36,7 @@ __all__ = [
     "REFRESH_TOUCH_INTERVAL",
     "Actor",
     "ApplicationPreview",
+    "ApprovedIn",
     "CurrentSession",
     "Device",
     "DeviceRow",
@@ -41,19 +44,25 @@ __all__ = [
     "EndPreview",
     "Ended",
     "EndedRow",
+    "LiveSession",
     "Receipt",
     "ReceiptApplication",
     "SessionPolicy",
+    "SessionPreview",
     "SidOwner",
     "SignInRefused",
     "StartedSession",
+    "UsedApplication",
+    "chosen",
     "count_people_of_client",
+    "end_chosen",
     "end_client_everywhere",
     "end_client_for_user",
     "end_everything",
     "end_participation",
     "end_sessions",
     "find_current",
+    "find_live_session",
     "find_receipt",
     "find_sid",
     "forget_devices",
@@ -61,11 +70,16 @@ __all__ = [
     "join",
     "list_devices",
     "lock_user",
+    "preview_end",
+    "preview_end_client",
     "preview_end_everything",
+    "rename_session",
     "renew_secret",
     "start_app_session",
     "start_browser_session",
     "sweep",
     "tighten_hints",
+    "tools_of",
     "touch",
+    "unused_since",
 ]

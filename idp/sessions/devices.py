@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, func, literal, select, tuple_, union_all
+from sqlalchemy import Select, case, func, literal, select, tuple_, union_all
 from sqlalchemy.orm import aliased
 
 from idp.db.engine import Tx
@@ -18,12 +18,13 @@ from idp.kit.identifiers import is_identifier
 from idp.kit.opaque import base64url, base64url_decode
 from idp.sessions.policy import SessionPolicy, is_live
 
-MAXIMUM_PREVIEWED_APPLICATIONS = 100
-
 
 @dataclass(frozen=True)
 class DeviceRow:
-    """One live session. `applications` are the names of the clients that take part in it."""
+    """One live session. `applications` are the names of the clients that take part in it.
+
+    `approved_in` is for apps; `approved_apps` counts the live apps that a browser approved.
+    """
 
     session_id: str
     kind: SessionKind
@@ -39,6 +40,19 @@ class DeviceRow:
     is_current: bool
     applications: tuple[str, ...]
     parent_id: str | None
+    approved_in: "ApprovedIn | None" = None
+    approved_apps: int = 0
+
+
+@dataclass(frozen=True)
+class ApprovedIn:
+    """The browser session in which an app or tool was approved; it may be over."""
+
+    session_id: str
+    device_name: str
+    os_name: str
+    agent_name: str
+    is_over: bool
 
 
 @dataclass(frozen=True)
@@ -50,6 +64,7 @@ class EndedRow:
     device_name: str
     os_name: str
     agent_name: str
+    label: str
     client_name: str | None
     ip_address: str
     started_at: datetime
@@ -69,23 +84,6 @@ class DevicesPage:
     next_browsers: str | None
     next_apps: str | None
     next_ended: str | None
-
-
-@dataclass(frozen=True)
-class ApplicationPreview:
-    """A client that takes part in what would end, and whether it can be told."""
-
-    name: str
-    can_be_told: bool
-
-
-@dataclass(frozen=True)
-class EndPreview:
-    """What "sign out everywhere" would end."""
-
-    browsers: int
-    apps: int
-    applications: tuple[ApplicationPreview, ...]
 
 
 class _Cursor(NamedTuple):
@@ -112,24 +110,28 @@ def list_devices(
         _ended_branch(user_id, ended_after, page_size),
     ]
     # Each branch has its own ORDER BY and LIMIT, so each must be a subquery of its own (SQLite's grammar).
+    parent = aliased(Session)
     rows = tx.execute(
-        select(Session, Client.name)
+        select(Session, Client.name, parent.id, parent.device_name, parent.os_name, parent.agent_name, parent.ended_at)
         .outerjoin(Client, Client.id == Session.client_id)
+        .outerjoin(parent, parent.id == Session.parent_id)
         .where(Session.id.in_(union_all(*(select(branch.subquery().c.id) for branch in branches))))
     ).all()
     live = [row for row in rows if row[0].ended_at is None]
-    details = _details(tx, [session.id for session, _ in live])
+    details = _details(tx, [row[0].id for row in live])
+    counts, approved = _count_live(
+        tx, user_id, now, policy, [row[0].id for row in live if row[0].kind is SessionKind.BROWSER]
+    )
     # In the order of the index that the cursors walk; families may have been used later than the row says.
     live.sort(key=lambda row: (row[0].last_active_at, row[0].id), reverse=True)
-    listed = [_device_row(session, name, details, current_session_id) for session, name in live]
+    listed = [_device_row(row, details, approved, current_session_id) for row in live]
     browsers = [row for row in listed if row.kind is SessionKind.BROWSER]
     apps = [row for row in listed if row.kind is SessionKind.APP]
     ended = sorted(
         (row for row in rows if row[0].ended_at is not None), key=lambda row: (row[0].ended_at, row[0].id), reverse=True
     )
-    counts = _count_live(tx, user_id, now, policy)
-    moments = {session.id: session.last_active_at for session, _ in live}
-    ended_page = [_ended_row(*row) for row in ended[:page_size]]
+    moments = {row[0].id: row[0].last_active_at for row in live}
+    ended_page = [_ended_row(row[0], row[1]) for row in ended[:page_size]]
     return DevicesPage(
         browsers=browsers[:page_size],
         apps=apps[:page_size],
@@ -142,38 +144,6 @@ def list_devices(
         if len(ended) > page_size
         else None,
     )
-
-
-def preview_end_everything(
-    tx: Tx, *, user_id: str, except_session_id: str | None, now: datetime, policy: SessionPolicy
-) -> EndPreview:
-    """What would end: counts, and each application once with whether it can be told. Two statements."""
-    counts = _count_live(tx, user_id, now, policy, except_session_id=except_session_id)
-    app = aliased(Client)
-    applications = tx.execute(
-        select(Client.name, Client.backchannel_logout_uri.is_not(None))
-        .join(SessionClient, SessionClient.client_id == Client.id)
-        .join(Session, Session.id == SessionClient.session_id)
-        .outerjoin(app, app.id == Session.client_id)
-        .where(
-            Session.user_id == user_id,
-            SessionClient.ended_at.is_(None),
-            _other_than(except_session_id),
-            is_live(now, policy, client=app),
-        )
-        .distinct()
-        .order_by(Client.name)
-        .limit(MAXIMUM_PREVIEWED_APPLICATIONS)
-    )
-    return EndPreview(
-        browsers=counts.get(SessionKind.BROWSER, 0),
-        apps=counts.get(SessionKind.APP, 0),
-        applications=tuple(ApplicationPreview(name, bool(can_be_told)) for name, can_be_told in applications),
-    )
-
-
-def _other_than(session_id: str | None) -> Any:
-    return Session.id != session_id if session_id else literal(True)
 
 
 def _live_branch(
@@ -226,19 +196,28 @@ def _details(tx: Tx, session_ids: list[str]) -> dict[str, tuple[tuple[str, ...],
 
 
 def _count_live(
-    tx: Tx, user_id: str, now: datetime, policy: SessionPolicy, *, except_session_id: str | None = None
-) -> dict[SessionKind, int]:
+    tx: Tx, user_id: str, now: datetime, policy: SessionPolicy, browser_ids: list[str]
+) -> tuple[dict[SessionKind, int], dict[str, int]]:
+    """How many of each kind are live, and how many of the apps each of these browsers approved."""
     app = aliased(Client)
+    branch = case((Session.parent_id.in_(browser_ids), Session.parent_id), else_=None).label("branch")
     rows = tx.execute(
-        select(Session.kind, func.count())
+        select(Session.kind, branch, func.count())
         .outerjoin(app, app.id == Session.client_id)
-        .where(Session.user_id == user_id, _other_than(except_session_id), is_live(now, policy, client=app))
-        .group_by(Session.kind)
+        .where(Session.user_id == user_id, is_live(now, policy, client=app))
+        .group_by(Session.kind, branch)
     )
-    return {row[0]: row[1] for row in rows}
+    counts: dict[SessionKind, int] = {}
+    approved: dict[str, int] = {}
+    for kind, parent_id, count in rows:
+        counts[kind] = counts.get(kind, 0) + count
+        if parent_id is not None:
+            approved[parent_id] = count
+    return counts, approved
 
 
-def _device_row(session: Session, client_name: str | None, details: Any, current_session_id: str | None) -> DeviceRow:
+def _device_row(row: Any, details: Any, approved: dict[str, int], current_session_id: str | None) -> DeviceRow:
+    session, client_name, parent_id, device_name, os_name, agent_name, parent_ended_at = row
     applications, used_at = details.get(session.id, ((), None))
     return DeviceRow(
         session_id=session.id,
@@ -255,6 +234,10 @@ def _device_row(session: Session, client_name: str | None, details: Any, current
         is_current=session.id == current_session_id,
         applications=applications,
         parent_id=session.parent_id,
+        approved_in=ApprovedIn(parent_id, device_name, os_name, agent_name, is_over=parent_ended_at is not None)
+        if parent_id
+        else None,
+        approved_apps=approved.get(session.id, 0),
     )
 
 
@@ -266,6 +249,7 @@ def _ended_row(session: Session, client_name: str | None) -> EndedRow:
         device_name=session.device_name,
         os_name=session.os_name,
         agent_name=session.agent_name,
+        label=session.label,
         client_name=client_name,
         ip_address=session.ip_address,
         started_at=session.started_at,

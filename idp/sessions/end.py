@@ -132,8 +132,11 @@ def end_everything(
     actor: Actor,
     settings: Settings,
     now: datetime,
+    keep_apps: bool = False,
 ) -> Ended:
     """End every session of a person, of both kinds, and everything half-way; `except_session_id` alone goes on.
+
+    With `keep_apps` the sessions of apps and tools go on too: only browsers end.
 
     Raises the person's epoch under the user lock: codes, half-done sign-ins and approvals that began before are refused
     from this commit on, and no new session can start in between (design §2.7). The caller renews the secret of the
@@ -146,7 +149,13 @@ def end_everything(
     return end_targets(
         tx,
         user_id,
-        Targets([session for session in locked if session.id != except_session_id]),
+        Targets(
+            [
+                session
+                for session in locked
+                if session.id != except_session_id and not (keep_apps and session.kind is SessionKind.APP)
+            ]
+        ),
         reason=reason,
         actor=actor,
         settings=settings,

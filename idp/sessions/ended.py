@@ -23,12 +23,13 @@ MAXIMUM_APPROVED = 100
 
 @dataclass(frozen=True)
 class ApprovedApp:
-    """An app or tool that the ended browser session had approved and that is still signed in."""
+    """An app or tool that a browser session approved and that is still signed in."""
 
     session_id: str
     client_name: str
     device_name: str
     os_name: str
+    label: str
     started_at: datetime
     last_active_at: datetime
 
@@ -42,6 +43,7 @@ class EndedDetails:
     device_name: str
     os_name: str
     agent_name: str
+    label: str
     client_name: str | None
     ip_address: str
     started_at: datetime
@@ -99,6 +101,7 @@ def find_ended(tx: Tx, *, user_id: str, session_id: str, now: datetime, policy: 
         device_name=session.device_name,
         os_name=session.os_name,
         agent_name=session.agent_name,
+        label=session.label,
         client_name=client_name,
         ip_address=session.ip_address,
         started_at=session.started_at,
@@ -106,7 +109,7 @@ def find_ended(tx: Tx, *, user_id: str, session_id: str, now: datetime, policy: 
         reason=session.end_reason,
         applications=_applications(tx, session),
         access_expires_at=access_expires_at,
-        approved=_approved(tx, session, now, policy) if session.kind is SessionKind.BROWSER else (),
+        approved=find_approved(tx, session, now, policy) if session.kind is SessionKind.BROWSER else (),
     )
 
 
@@ -128,7 +131,8 @@ def _applications(tx: Tx, session: Session) -> tuple[ReceiptApplication, ...]:
     )
 
 
-def _approved(tx: Tx, parent: Session, now: datetime, policy: SessionPolicy) -> tuple[ApprovedApp, ...]:
+def find_approved(tx: Tx, parent: Session, now: datetime, policy: SessionPolicy) -> tuple[ApprovedApp, ...]:
+    """The apps and tools that a browser session approved and that are signed in, at most `MAXIMUM_APPROVED`."""
     app = aliased(Client)
     rows = tx.execute(
         select(Session, app.name)
@@ -148,6 +152,7 @@ def _approved(tx: Tx, parent: Session, now: datetime, policy: SessionPolicy) -> 
             client_name=name,
             device_name=session.device_name,
             os_name=session.os_name,
+            label=session.label,
             started_at=session.started_at,
             last_active_at=session.last_active_at,
         )

@@ -8,6 +8,7 @@ _HISTORY: dict[str, str] = {
     EndReason.ENDED_BY_PERSON: "You signed it out on the account page",
     EndReason.SIGNED_OUT_EVERYWHERE_ELSE: "You signed out everywhere else",
     EndReason.SIGNED_OUT_EVERYWHERE: "You signed out everywhere",
+    EndReason.SIGNED_OUT_BROWSERS: "You signed out your browsers and kept your apps",
     EndReason.OTHER_PERSON_SIGNED_IN: "Another person signed in in the same browser",
     EndReason.ENDED_BY_ADMINISTRATOR: "An administrator signed it out",
     EndReason.IDLE: "It was not used for a long time",
@@ -32,6 +33,7 @@ _AT_SIGN_IN: dict[str, str] = {
         "You were signed out because “Sign out everywhere else” was used on another device."
     ),
     EndReason.SIGNED_OUT_EVERYWHERE: "You were signed out because “Sign out everywhere” was used.",
+    EndReason.SIGNED_OUT_BROWSERS: "You were signed out because all browsers were signed out at once.",
     EndReason.ENDED_BY_ADMINISTRATOR: "You were signed out because an administrator ended your session.",
     EndReason.IDLE: "You were signed out because this browser was not used for a long time.",
     EndReason.EXPIRED: "You were signed out because a sign-in lasts only so long. Please sign in again.",

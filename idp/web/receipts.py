@@ -15,12 +15,13 @@ from idp.web.views import NoticeLine, ReceiptView
 _TITLES: dict[str, str] = {
     EndReason.SIGNED_OUT_EVERYWHERE: "You are signed out everywhere",
     EndReason.SIGNED_OUT_EVERYWHERE_ELSE: "You are signed out everywhere else",
+    EndReason.SIGNED_OUT_BROWSERS: "Your browsers are signed out",
     # After these the person is still signed in where they read this.
     EndReason.ENDED_BY_PERSON: "Signed out",
     EndReason.CONSENT_WITHDRAWN: "The access is withdrawn",
 }
 # After these the person's apps and tools are gone too, or never were meant.
-_APPS_STAY_AFTER: set[str] = {EndReason.SIGNED_OUT, EndReason.SIGNED_OUT_BY_APPLICATION}
+_APPS_STAY_AFTER: set[str] = {EndReason.SIGNED_OUT, EndReason.SIGNED_OUT_BY_APPLICATION, EndReason.SIGNED_OUT_BROWSERS}
 
 
 def receipt_view(receipt: Receipt, *, now: datetime, settings: Settings) -> ReceiptView:

@@ -25,6 +25,7 @@ class EndReason(StrEnum):
     ENDED_BY_PERSON = "ended_by_person"
     SIGNED_OUT_EVERYWHERE_ELSE = "signed_out_everywhere_else"
     SIGNED_OUT_EVERYWHERE = "signed_out_everywhere"
+    SIGNED_OUT_BROWSERS = "signed_out_browsers"
     OTHER_PERSON_SIGNED_IN = "other_person_signed_in"
     ENDED_BY_ADMINISTRATOR = "ended_by_administrator"
     IDLE = "idle"
