@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from idp.db.engine import Database
+from idp.keys.material import ALGORITHMS
 from idp.kit.keyring import Keyring
 from idp.settings import load_settings
 from idp.users import find_by_login_name
@@ -124,6 +125,7 @@ def test_the_commands_of_a_runbook_run_as_they_stand(page: Path, installation: I
 def _people_are_as_in_the_backup(installation: Installation) -> None:
     assert sorted(row["email"] for row in installation.json("idp users list")) == sorted(PEOPLE)
     assert (installation.folder / "var" / "idp.sqlite3").stat().st_mode & 0o077 == 0
+    assert installation.sessions() == [], "the backup brought somebody's session back to life"
 
 
 def _nobody_is_signed_in(installation: Installation) -> None:
@@ -132,8 +134,31 @@ def _nobody_is_signed_in(installation: Installation) -> None:
     assert all(row["disabled_at"] is None for row in installation.json("idp users list"))
 
 
+def _only_new_keys_sign_and_nobody_is_signed_out(installation: Installation) -> None:
+    before = {key["kid"] for key in json.loads((installation.folder / "keys-before.json").read_text("utf-8"))}
+    keys = installation.json("idp keys list")
+    signing = [key for key in keys if key["state"] == "signing"]
+
+    assert {key["kid"] for key in keys if key["state"] == "compromised"} == before
+    assert sorted(key["algorithm"] for key in signing) == sorted(ALGORITHMS)
+    assert len(keys) == len(before) + len(signing)
+    assert sorted(installation.sessions()) == sorted(PEOPLE)
+
+
+def _the_new_secret_alone_opens_the_keys(installation: Installation) -> None:
+    leaked = (installation.folder / "leaked-secret").read_text("utf-8").strip()
+    keys = installation.json("idp keys list")
+
+    assert (installation.folder / "var" / "secret").read_text("utf-8").strip() != leaked
+    assert {key["sealed_under"] for key in keys} == {"current secret"}
+    assert {key["state"] for key in keys} == {"signing"}
+    assert installation.sessions() == [PEOPLE[1]], "a browser session does not hang on the secret"
+
+
 AFTERWARDS: dict[str, Callable[[Installation], None]] = {
     "back-up-and-restore.md": _people_are_as_in_the_backup,
+    "replace-a-leaked-secret.md": _the_new_secret_alone_opens_the_keys,
+    "replace-leaked-signing-keys.md": _only_new_keys_sign_and_nobody_is_signed_out,
     "sign-people-out.md": _nobody_is_signed_in,
 }
 
