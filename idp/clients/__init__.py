@@ -13,7 +13,15 @@ from idp.clients.find import (
     list_clients,
     resource_identifiers,
 )
-from idp.clients.lifecycle import delete_client, disable_client, enable_client, rotate_client_secret
+from idp.clients.lifecycle import (
+    RotatedSecret,
+    RotationUnderWay,
+    delete_client,
+    disable_client,
+    enable_client,
+    hold_client,
+    rotate_client_secret,
+)
 from idp.clients.registration import ClientProblem, ClientSpec, CreatedClient, create_client, update_client
 
 __all__ = [
@@ -21,6 +29,8 @@ __all__ = [
     "ClientSpec",
     "ConsentRow",
     "CreatedClient",
+    "RotatedSecret",
+    "RotationUnderWay",
     "authenticate_secret",
     "create_client",
     "delete_client",
@@ -30,6 +40,7 @@ __all__ = [
     "find_consent",
     "find_id_token_algorithms",
     "grant_consent",
+    "hold_client",
     "hold_consent",
     "list_clients",
     "list_consents",

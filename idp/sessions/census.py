@@ -1,18 +1,40 @@
 """How many people an end will concern, for the progress bar of an end in batches; and what an account's end wipes."""
 
-from sqlalchemy import Select, func, select, update
+from datetime import datetime
+
+from sqlalchemy import CompoundSelect, Select, func, select, union, update
 
 from idp.db.engine import Tx
 from idp.db.models import AuthorizationCode, Session, SessionClient
 
 
-def count_people_of_client(tx: Tx, *, client_id: str) -> int:
+def count_people_of_client(tx: Tx, *, client_id: str, now: datetime) -> int:
     """How many people `end_client_everywhere` has still to go through."""
-    return tx.scalars(
-        select(func.count(Session.user_id.distinct()))
+    return tx.scalars(select(func.count()).select_from(people_of_client(client_id, now).subquery())).one()
+
+
+def people_of_client(client_id: str, now: datetime) -> CompoundSelect[str]:
+    """Whose access a client holds: a live participation, or a code that can still be redeemed for one.
+
+    Codes count because a redemption in flight shows in nothing else: whoever ends what these people have waits at the
+    session's row until it has committed.
+    """
+    takes_part = (
+        select(Session.user_id)
         .join(SessionClient, SessionClient.session_id == Session.id)
         .where(SessionClient.client_id == client_id, SessionClient.ended_at.is_(None), Session.ended_at.is_(None))
-    ).one()
+    )
+    holds_code = (
+        select(Session.user_id)
+        .join(AuthorizationCode, AuthorizationCode.session_id == Session.id)
+        .where(
+            AuthorizationCode.expires_at > now,
+            AuthorizationCode.client_id == client_id,
+            AuthorizationCode.used_at.is_(None),
+            Session.ended_at.is_(None),
+        )
+    )
+    return union(takes_part, holds_code)
 
 
 def forget_devices(tx: Tx, *, user_id: str) -> None:

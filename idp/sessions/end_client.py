@@ -10,6 +10,7 @@ from sqlalchemy import and_, exists, or_, select
 
 from idp.db.engine import Tx
 from idp.db.models import AuthorizationCode, EndReason, Session, SessionClient, SessionKind
+from idp.sessions.census import people_of_client
 from idp.sessions.end import Actor, Ended, Targets, end_targets, expire_codes, lock_sessions
 from idp.settings import Settings
 
@@ -79,12 +80,7 @@ def end_client_everywhere(
     tells the client, from the snapshot.
     """
     people = tx.scalars(
-        select(Session.user_id)
-        .join(SessionClient, SessionClient.session_id == Session.id)
-        .where(SessionClient.client_id == client_id, SessionClient.ended_at.is_(None), Session.ended_at.is_(None))
-        .distinct()
-        .order_by(Session.user_id)
-        .limit(limit)
+        select(people_of_client(client_id, now).subquery().c.user_id).order_by("user_id").limit(limit)
     ).all()
     for user_id in people:
         end_client_for_user(

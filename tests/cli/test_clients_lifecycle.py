@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from idp.db.models import AuditEvent, Client, ClientSecret, EndReason, LogoutDel
 from idp.sessions import end_client_everywhere
 from idp.tokens import Issued, Refused
 from tests.cli.shell import Shell
-from tests.support.heart import Heart
+from tests.support.heart import Heart, race
 
 WEB = ("--name", "Wiki", "--redirect-uri", "https://wiki.example/callback")
 
@@ -142,6 +143,39 @@ def test_the_usual_overlap_is_a_day_and_none_kills_the_old_secret_now(shell: She
     assert len(today.all(ClientSecret)) == 1
 
 
+def test_within_an_overlap_a_second_rotation_is_refused_until_it_says_which_secret_goes(
+    shell: Shell, today: Heart
+) -> None:
+    made = created(shell)
+    client_id = made["client_id"]
+    first = shell.json("clients", "rotate-secret", client_id, "--overlap", "2h")
+
+    sentence = shell.refusal("clients", "rotate-secret", client_id)
+    assert "has two secrets already" in sentence
+    assert "--replace-newest" in sentence
+    assert all(accepts(today, client_id, known["client_secret"]) for known in (made, first))
+
+    second = shell.json("clients", "rotate-secret", client_id, "--replace-newest")
+
+    old, lost, new = made["client_secret"], first["client_secret"], second["client_secret"]
+    assert [accepts(today, client_id, secret) for secret in (old, lost, new)] == [True, False, True]
+    assert second["previous_expire_at"] == first["previous_expire_at"], "the elder got a longer life"
+    assert len(today.all(ClientSecret)) == 2
+    later = timedelta(hours=2, minutes=1)
+    assert [accepts(today, client_id, secret, after=later) for secret in (old, new)] == [False, True]
+
+
+def test_when_the_overlap_is_over_the_next_rotation_goes_through(shell: Shell, today: Heart) -> None:
+    made = created(shell)
+    shell.json("clients", "rotate-secret", made["client_id"])
+    elder = min(today.all(ClientSecret), key=lambda row: row.created_at)
+    today.change(elder, expires_at=today.now - timedelta(minutes=5))
+
+    shell.json("clients", "rotate-secret", made["client_id"])
+
+    assert len(today.all(ClientSecret)) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -232,6 +266,59 @@ def test_an_enabled_application_starts_afresh(shell: Shell, today: Heart) -> Non
 
     assert accepts(today, made["client_id"], made["client_secret"])
     assert shell.json("clients", "enable", made["client_id"])["changed"] is False
+
+
+def test_what_a_redemption_in_flight_left_is_ended_before_the_application_is_admitted_again(
+    shell: Shell, today: Heart
+) -> None:
+    """I1: the client was looked up before it was disabled; its redemption commits after everything was ended."""
+    wiki = today.client(name="Wiki", backchannel_logout_uri="https://wiki.example/bye")
+    session = today.sign_in(today.person())
+    shell.json("clients", "disable", wiki.id)
+    tokens = today.tokens_for(session, wiki)
+    half_way = today.code(today.sign_in(today.person()), wiki)
+
+    enabled = shell.json("clients", "enable", wiki.id)
+
+    assert enabled == {"client_id": wiki.id, "changed": True, "people": 2}
+    assert isinstance(today.refresh(tokens, wiki), Refused)
+    assert isinstance(today.redeem(half_way, wiki), Refused)
+    assert [row.end_reason for row in today.all(SessionClient)] == [EndReason.CLIENT_DISABLED]
+    assert len(today.all(LogoutDelivery)) == 1
+    assert today.current(session.handle)
+
+
+def test_enabling_an_enabled_application_ends_nothing(shell: Shell, today: Heart) -> None:
+    wiki = today.client(name="Wiki")
+    tokens = today.tokens_for(today.sign_in(today.person()), wiki)
+
+    assert shell.json("clients", "enable", wiki.id) == {"client_id": wiki.id, "changed": False, "people": 0}
+
+    assert isinstance(today.refresh(tokens, wiki), Issued)
+
+
+def test_codes_redeemed_while_an_application_is_admitted_again_are_all_refused_or_all_ended(
+    shell: Shell, today: Heart
+) -> None:
+    """The race itself: whichever comes first, nothing that began before the enabling is good after it."""
+    wiki = today.client(name="Wiki")
+    today.with_settings(authorization_code_lifetime=timedelta(minutes=10))  # however slow the machine is
+    codes = [today.code(today.sign_in(today.person()), wiki) for _ in range(8)]
+    today.change(wiki, disabled_at=today.now)
+    nodes = [today.open_database() for _ in range(4)]
+
+    def redeem(number: int) -> list[Any]:
+        return [today.redeem(code, wiki, database=nodes[number]) for code in codes[number::4]]
+
+    answers = race(
+        [partial(redeem, number) for number in range(4)] + [partial(shell.run, "clients", "enable", wiki.id)]
+    )
+
+    issued = [answer for group in answers[:4] for answer in group if isinstance(answer, Issued)]
+    assert answers[4].exit_code == 0
+    assert all(isinstance(today.refresh(tokens, wiki), Refused) for tokens in issued)
+    assert today.all(SessionClient, SessionClient.ended_at.is_(None)) == []
+    assert today.all(Client)[0].disabled_at is None
 
 
 def test_a_deleted_application_is_gone_for_every_command(shell: Shell, today: Heart) -> None:
