@@ -58,6 +58,8 @@ class LogoutDelivery(Base):
     client_name: Mapped[str]
     # Null: the client registered no back-channel address and cannot be told.
     uri: Mapped[str | None]
+    # Front-channel: what the browser that signed out was asked to open. Best effort; no state can be known of it.
+    frontchannel_uri: Mapped[str | None]
     host: Mapped[str] = mapped_column(default="")
     operator_registered: Mapped[bool]
     audience: Mapped[str]
