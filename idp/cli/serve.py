@@ -29,6 +29,9 @@ DEFAULT_PORT = 9000
 SERVERS = ("gunicorn", "granian")
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - not for a file of ours
 
+# What granian says itself passes through our pipeline too: `idp.cli.granian_hooks`.
+_GRANIAN_LOGS = Path(__file__).with_name("granian_logs.json")
+
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -145,7 +148,8 @@ def server_command(server: str, *, host: str, port: int, workers: int, threads: 
             *(sys.executable, "-m", "granian"),
             *("--interface", "wsgi", "--http", "1", "--no-ws"),
             *("--host", host, "--port", str(port), "--workers", str(workers), "--blocking-threads", str(threads)),
-            *("--respawn-failed-workers", "--workers-kill-timeout", "30", "--log-level", "warning"),
+            *("--respawn-failed-workers", "--workers-kill-timeout", "30"),
+            *("--log-level", "warning", "--log-config", str(_GRANIAN_LOGS)),
             "idp.wsgi:app",
         ]
     shared_memory = ("--worker-tmp-dir", str(_SHARED_MEMORY)) if os.access(_SHARED_MEMORY, os.W_OK) else ()
