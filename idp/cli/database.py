@@ -88,7 +88,7 @@ def upgrade_schema(settings: Settings) -> bool:
     migrate.init_app(app)
     with app.app_context():
         engine = db.engine
-    Database(engine)  # sets up SQLite's connections
+    Database(engine, answer_seconds=None)  # sets up SQLite's connections; a migration takes its time
     try:
         state = find_schema_state(engine)
         if state is SchemaState.AHEAD:

@@ -16,6 +16,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.orm import Session as Tx
 
+from idp.db.bounded import BATCH_SECONDS, bound_answers
 from idp.db.models import Base
 
 __all__ = ["Database", "Tx", "db", "engine_options", "normalized_url"]
@@ -23,7 +24,8 @@ __all__ = ["Database", "Tx", "db", "engine_options", "normalized_url"]
 # Flask-SQLAlchemy makes and owns the engine and serves Flask-Migrate; its scoped session is not used anywhere.
 db = SQLAlchemy(metadata=Base.metadata)
 
-BUSY_TIMEOUT_SECONDS = 5
+# For a free connection, for a new one, for a lock. Less than the 5 s within which a request is told 503 at the latest.
+BUSY_TIMEOUT_SECONDS = 4
 # SQLite's waiting for another process is polling without a queue: a writer may be unlucky several times in a row, so
 # its patience is longer than that for a database that does not answer at all.
 SQLITE_WRITER_SECONDS = 15
@@ -58,21 +60,28 @@ def engine_options(url: str, pool_size: int) -> dict[str, Any]:
             "keepalives_idle": 30,
             "keepalives_interval": 5,
             "keepalives_count": 3,
-            "options": "-c lock_timeout=5s -c statement_timeout=30s -c idle_in_transaction_session_timeout=60s",
+            "options": f"-c lock_timeout={BUSY_TIMEOUT_SECONDS}s -c statement_timeout=30s"
+            " -c idle_in_transaction_session_timeout=60s",
         },
     }
 
 
 class Database:
-    """Opens transactions on one engine."""
+    """Opens transactions on one engine.
 
-    def __init__(self, engine: Engine) -> None:
+    `answer_seconds`: how long PostgreSQL may take for one answer before that is an `OperationalError`; None: for ever,
+    which only migrations may want. SQLite has its own time-out, and nobody on the way.
+    """
+
+    def __init__(self, engine: Engine, *, answer_seconds: float | None = BATCH_SECONDS) -> None:
         self.engine = engine
         self.is_sqlite = engine.dialect.name == "sqlite"
         # SQLite's own waiting is polling and unfair: threads of one process queue here first.
         self._writers = threading.Lock()
         if self.is_sqlite:
             _prepare_sqlite(engine)
+        elif answer_seconds is not None:
+            bound_answers(engine, answer_seconds)
 
     @contextmanager
     def transaction(self) -> Iterator[Tx]:

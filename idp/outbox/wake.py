@@ -13,6 +13,7 @@ import psycopg
 import structlog
 from sqlalchemy import Engine
 
+from idp.db.bounded import BATCH_SECONDS, bounded_by
 from idp.outbox.enqueue import NOTIFY_CHANNEL
 
 SQLITE_INTERVAL_SECONDS = 0.05
@@ -56,7 +57,8 @@ class WakeUp(threading.Thread):
 def _watch_postgresql(engine: Engine, stopping: threading.Event) -> Iterator[None]:
     positional, named = engine.dialect.create_connect_args(engine.url)
     options = {**named, "autocommit": True, "connect_timeout": 5, "application_name": "idp worker"}
-    with closing(psycopg.connect(*positional, **options)) as connection:
+    # Bounded: a sign of life that never comes must not leave the worker deaf for good.
+    with closing(bounded_by(BATCH_SECONDS).connect(*positional, **options)) as connection:
         connection.execute(f"LISTEN {NOTIFY_CHANNEL}")
         yield  # whatever was written before we listened
         while not stopping.is_set():

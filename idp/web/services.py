@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from flask import current_app
 from sqlalchemy import Engine, create_engine
 
+from idp.db.bounded import REQUEST_SECONDS
 from idp.db.engine import Database, engine_options, normalized_url
 from idp.keys.store import KeyStore
 from idp.kit.addresses import AllowEntry
@@ -40,8 +41,9 @@ def build_services(settings: Settings, *, clock: Clock | None = None, engine: En
     """
     if engine is None:
         url = normalized_url(settings.database_url)
-        engine = create_engine(url, **engine_options(url, settings.database_pool_size))
-    database = Database(engine)
+        database = Database(create_engine(url, **engine_options(url, settings.database_pool_size)))
+    else:
+        database = Database(engine, answer_seconds=REQUEST_SECONDS)
     keyring = Keyring(settings.known_secret, settings.secret_previous, settings.secret_leaked)
     return Services(
         settings=settings,

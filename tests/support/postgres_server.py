@@ -133,35 +133,44 @@ def reachable_binaries(account: Account, binaries: Path, folder: Path) -> Path:
 def start(folder: Path, account: Account) -> subprocess.Popen[bytes]:
     """Make a data directory, start the server, and wait until it answers."""
     binaries = reachable_binaries(account, find_binaries(), folder)
-    data, log = folder / "data", folder / "log"
+    make_data(folder, account, binaries)
     # Commits are real to every other connection either way; fsync only matters when the machine itself stops.
-    durable = os.environ.get("IDP_TEST_POSTGRES_FSYNC", "off")
-    initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "idp", "--auth=trust", "--encoding=UTF8", "--no-locale"]
-    with log.open("wb") as output:
-        made = account.run([*initdb, "--no-sync"], stdout=output, stderr=output, cwd=folder).wait()
-        if made != 0:
-            raise NoPostgres(f"initdb failed:\n{log.read_text()}")
-        settings = OPTIONS | {"fsync": durable, "unix_socket_directories": str(folder)}
-        command = [str(binaries / "postgres"), "-D", str(data)]
-        for name, value in settings.items():
-            command += ["-c", f"{name}={value}"]
+    return launch(folder, account, binaries, fsync=os.environ.get("IDP_TEST_POSTGRES_FSYNC", "off"))
+
+
+def make_data(folder: Path, account: Account, binaries: Path, *options: str) -> None:
+    """Make the data directory `folder/data`, with more options for initdb if need be."""
+    initdb = [str(binaries / "initdb"), "-D", str(folder / "data"), "-U", "idp", "--auth=trust", "--encoding=UTF8"]
+    with (folder / "log").open("wb") as output:
+        command = [*initdb, "--no-locale", "--no-sync", *options]
+        if account.run(command, stdout=output, stderr=output, cwd=folder).wait() != 0:
+            raise NoPostgres(f"initdb failed:\n{(folder / 'log').read_text()}")
+
+
+def launch(folder: Path, account: Account, binaries: Path, **changes: str) -> subprocess.Popen[bytes]:
+    """Start a server on `folder/data` with `OPTIONS` and these changes, and wait until it answers."""
+    data, log = folder / "data", folder / "log"
+    command = [str(binaries / "postgres"), "-D", str(data)]
+    for name, value in (OPTIONS | {"unix_socket_directories": str(folder)} | changes).items():
+        command += ["-c", f"{name}={value}"]
+    with log.open("ab") as output:
         server = account.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder)
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
-    while not _is_ready(data):
+    while not _is_ready(data, server.pid):
         if server.poll() is not None or time.monotonic() > deadline:
             stop(server)
-            raise NoPostgres(f"PostgreSQL did not start:\n{log.read_text()}")
+            raise NoPostgres(f"PostgreSQL did not start:\n{log.read_text()[-4000:]}")
         time.sleep(0.02)
     return server
 
 
-def _is_ready(data: Path) -> bool:
-    # The last line of postmaster.pid is the server's own word on its state.
+def _is_ready(data: Path, pid: int) -> bool:
+    # The last line of postmaster.pid is the server's own word on its state. A killed server leaves its file behind.
     try:
         lines = (data / "postmaster.pid").read_text().splitlines()
     except OSError:
         return False
-    return len(lines) >= 8 and lines[7].strip() == "ready"
+    return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
 
 
 def stop(server: subprocess.Popen[bytes]) -> None:

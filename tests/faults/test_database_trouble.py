@@ -1,0 +1,188 @@
+"""A database that is away or hangs: 503 with Retry-After within seconds, nothing lost, and no restart afterwards.
+
+The application runs in the test, its database behind our proxy; nobody waits for the longest bound there is, which is
+shortened here and looked at by itself.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import pytest
+from werkzeug.test import TestResponse
+
+from idp.db.bounded import BATCH_SECONDS, REQUEST_SECONDS
+from idp.db.engine import BUSY_TIMEOUT_SECONDS, Database
+from idp.db.models import LogoutDelivery, Session, TokenFamily
+from idp.outbox.wake import WakeUp
+from tests.support.characters import Provider, RelyingParty, Tokens
+from tests.support.databases import open_engine
+from tests.support.heart import HandClock
+from tests.support.pages import Page, Visitor
+from tests.support.postgres_proxy import PostgresProxy
+
+LOGOUT = "https://rp.example/backchannel-logout"
+# No answer takes this long, on the busiest machine: whoever waits so long would wait for ever.
+HANGS_AFTER_SECONDS = 40
+
+
+@dataclass
+class Scene:
+    """Ada, signed in, with an application that holds tokens."""
+
+    provider: Provider
+    rp: RelyingParty
+    browser: Visitor
+    tokens: Tokens
+
+    def requests(self) -> dict[str, Callable[[], TestResponse]]:
+        """One of each kind of request that needs the database."""
+        rp, browser = self.rp, self.browser
+        refresh = {"grant_type": "refresh_token", "refresh_token": self.tokens.refresh_token}
+        bearer = {"Authorization": f"Bearer {self.tokens.access_token}"}
+        return {
+            "refresh": lambda: rp.post("/oauth2/token", **refresh),
+            "client credentials": lambda: rp.post("/oauth2/token", grant_type="client_credentials"),
+            "introspection": lambda: rp.post("/oauth2/introspect", token=self.tokens.access_token),
+            "userinfo": lambda: self.provider.get("/oauth2/userinfo", headers=bearer),
+            "revocation": lambda: rp.post("/oauth2/revoke", token=self.tokens.refresh_token),
+            "authorize": lambda: browser.get(rp.address()),
+            "account": lambda: browser.get("/account/sessions"),
+            "logout": lambda: browser.get(f"/oauth2/logout?id_token_hint={self.tokens.id_token}"),
+        }
+
+
+PROGRAMS = {"refresh", "client credentials", "introspection", "userinfo", "revocation"}
+
+
+@pytest.fixture
+def scene(behind_proxy: Provider, hand_clock: HandClock) -> Scene:
+    provider = behind_proxy
+    provider.keys("RS256")
+    provider.person("ada")
+    rp = provider.relying_party(backchannel_logout_uri=LOGOUT)
+    browser = provider.visitor()
+    tokens = rp.sign_in(browser)
+    hand_clock.advance(seconds=11)
+    return Scene(provider, rp, browser, tokens)
+
+
+def is_unavailable(name: str, response: TestResponse) -> None:
+    assert response.status_code == 503, (name, response.status_code)
+    assert response.headers["Retry-After"] == "5"
+    assert "Location" not in response.headers
+    if name in PROGRAMS:
+        assert response.get_json()["error"] == "temporarily_unavailable", name
+    else:
+        assert "Not available just now" in Page(response.text).text, name
+
+
+def nothing_has_changed(scene: Scene) -> None:
+    heart = scene.provider.heart
+    assert heart.all(Session, Session.ended_at.is_not(None)) == []
+    assert heart.all(LogoutDelivery) == []
+    (family,) = heart.all(TokenFamily, TokenFamily.user_id.is_not(None))
+    assert (family.generation, family.revoked_at) == (1, None)
+
+
+def everything_works_again(scene: Scene) -> None:
+    requests = scene.requests()
+    answer = requests["refresh"]()
+    assert answer.status_code == 200, answer.text
+    scene.tokens = Tokens(answer)
+    assert scene.requests()["introspection"]().get_json()["active"] is True
+    left = requests["logout"]()
+    assert left.status_code == 303
+    assert urlsplit(left.location or "").path.startswith("/signed-out")
+    assert len(scene.provider.heart.all(LogoutDelivery)) == 1
+    assert scene.rp.refresh(scene.tokens).error == "invalid_grant"
+
+
+def test_without_a_database_everything_is_503_and_works_again_when_it_is_back(
+    scene: Scene, proxy: PostgresProxy
+) -> None:
+    proxy.go_away()
+
+    for _ in range(2):  # with connections that are broken, then with none
+        for name, request in scene.requests().items():
+            is_unavailable(name, request())
+
+    nothing_has_changed(scene)
+    proxy.come_back()
+    everything_works_again(scene)
+
+
+def test_a_database_that_hangs_costs_each_request_a_bounded_time_and_nothing_else(
+    proxy: PostgresProxy, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("idp.web.services.REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr("idp.db.engine.BUSY_TIMEOUT_SECONDS", 2)
+    scene: Scene = request.getfixturevalue("scene")
+    never = threading.Timer(HANGS_AFTER_SECONDS, proxy.flow)  # so that a failure ends too
+    never.start()
+    requests = scene.requests()
+
+    proxy.hang()
+    began = time.monotonic()
+    with ThreadPoolExecutor(len(requests)) as pool:
+        for _ in range(2):  # on connections that were open, then on new ones
+            answers = {name: pool.submit(one) for name, one in requests.items()}
+            for name, answer in answers.items():
+                is_unavailable(name, answer.result())
+    lasted = time.monotonic() - began
+
+    never.cancel()
+    assert lasted < HANGS_AFTER_SECONDS, "they waited for the database, however long it took"
+    proxy.go_away()  # what hangs on the way must not arrive after all
+    nothing_has_changed(scene)
+    proxy.flow()
+    proxy.come_back()
+    everything_works_again(scene)
+
+
+def test_no_wait_for_the_database_is_longer_than_five_seconds() -> None:
+    """The waits for a free connection, a new one, a lock and an answer; batch work alone waits for the server."""
+    assert max(BUSY_TIMEOUT_SECONDS, REQUEST_SECONDS) < 5
+    assert BUSY_TIMEOUT_SECONDS < REQUEST_SECONDS, "the server must be able to say that a lock was not to be had"
+    assert BATCH_SECONDS > 30, "statement_timeout speaks first"
+
+
+def test_an_answer_that_comes_too_late_is_never_taken_for_the_next_ones(proxy: PostgresProxy) -> None:
+    database = Database(open_engine(proxy.url), answer_seconds=0.5)
+    with database.autocommit() as connection:
+        assert connection.exec_driver_sql("SELECT 1").scalar_one() == 1
+    proxy.hang()
+    with pytest.raises(Exception, match="timeout"), database.autocommit() as connection:
+        connection.exec_driver_sql("SELECT 2").scalar_one()
+    proxy.flow()
+
+    with database.autocommit() as connection:
+        assert connection.exec_driver_sql("SELECT 3").scalar_one() == 3
+    database.engine.dispose()
+
+
+def test_a_worker_that_listens_on_a_dead_connection_listens_again(
+    proxy: PostgresProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Polling goes on behind it, but without this every notice would wait for the next poll, for ever."""
+    monkeypatch.setattr("idp.outbox.wake.BATCH_SECONDS", 0.5)
+    monkeypatch.setattr("idp.outbox.wake._LISTENS_PER_CHECK", 1)
+    woken = threading.Semaphore(0)
+    engine = open_engine(proxy.url)
+    wake_up = WakeUp(engine, woken.release)
+    wake_up.start()
+    assert woken.acquire(timeout=30)
+
+    proxy.hang()
+    time.sleep(1.5)  # its next sign of life gets no answer
+    proxy.flow()
+
+    try:
+        assert woken.acquire(timeout=30), "it is deaf"
+    finally:
+        wake_up.stop()
+        wake_up.join(30)
+        engine.dispose()
