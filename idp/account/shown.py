@@ -8,6 +8,7 @@ from typing import Generic, Protocol, TypeVar
 from idp.db.models import DeliveryState, SessionKind
 from idp.sessions import ApprovedIn, DeviceRow, EndedRow, EndPreview, LiveSession, UsedApplication
 from idp.sessions.ended import HISTORY_LIFETIME, ApprovedApp, EndedDetails
+from idp.sessions.why import how_long
 from idp.settings import Settings
 from idp.web.reasons import reason_in_history
 from idp.web.receipts import minutes_until_noticed, notice_lines
@@ -167,7 +168,7 @@ def shown_ended(rows: Sequence[EndedRow], *, now: datetime) -> tuple[ShownEnded,
         ShownEnded(
             id=row.session_id,
             title=title_of_record(row),
-            reason=reason_in_history(row.reason),
+            reason=_reason(row),
             ip=row.ip_address,
             started_at=row.started_at,
             ended_at=row.ended_at,
@@ -175,6 +176,13 @@ def shown_ended(rows: Sequence[EndedRow], *, now: datetime) -> tuple[ShownEnded,
         )
         for row in rows
     )
+
+
+def _reason(ended: EndedRow) -> str:
+    lasted = how_long(
+        ended.reason, started_at=ended.started_at, last_active_at=ended.last_active_at, ended_at=ended.ended_at
+    )
+    return reason_in_history(ended.reason, lasted)
 
 
 def shown_details(details: EndedDetails) -> ShownEnded:

@@ -17,7 +17,7 @@ from idp.login.next_step import SignInState, Step, next_step
 from idp.login.password import ProvenPerson, TooManyGuesses, WrongPair, check_password, start_session
 from idp.login.waiting import Waiting, WaitingIsOver, find_waiting, single
 from idp.sessions import CurrentSession, SignInRefused
-from idp.sessions.ended import why_ended
+from idp.sessions.why import why_ended
 from idp.web.reasons import reason_at_sign_in
 from idp.web.times import length
 

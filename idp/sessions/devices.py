@@ -68,6 +68,7 @@ class EndedRow:
     client_name: str | None
     ip_address: str
     started_at: datetime
+    last_active_at: datetime
     ended_at: datetime
     reason: str
 
@@ -253,6 +254,7 @@ def _ended_row(session: Session, client_name: str | None) -> EndedRow:
         client_name=client_name,
         ip_address=session.ip_address,
         started_at=session.started_at,
+        last_active_at=session.last_active_at,
         ended_at=session.ended_at,
         reason=session.end_reason,
     )

@@ -31,6 +31,17 @@ def length(duration: timedelta) -> str:
     return f"{int(duration.total_seconds())} seconds"
 
 
+def rough_length(duration: timedelta) -> str:
+    """A length of time rounded down, in a unit that fits: "24 hours", "28 days", "45 minutes"."""
+    # One day is said in hours, one hour in minutes, as people do with short ones.
+    for unit_length, unit in _STEPS:
+        count = duration // unit_length
+        if count >= 2:
+            return f"{count:,} {unit}s"
+    seconds = max(0, int(duration.total_seconds()))
+    return f"{seconds} second{'' if seconds == 1 else 's'}"
+
+
 def day(moment: datetime) -> str:
     """The date: "21 Nov 2026"."""
     utc = moment.astimezone(UTC)

@@ -267,7 +267,7 @@ def test_an_idle_session_is_dead_and_the_page_says_so(site: Site) -> None:
     site.heart.clock.advance(hours=24, seconds=1)
 
     assert browser.get("/account/sessions").status_code == 303
-    assert "because this browser was not used for a long time" in browser.page("/login").text
+    assert "because this browser was not used for 24 hours" in browser.page("/login").text
 
 
 def test_keep_me_signed_in_outlives_the_idle_day(site: Site) -> None:

@@ -1,12 +1,14 @@
 """The words of the pages: times, reasons, scopes, receipts, titles."""
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
-from idp.account.shown import icon_of, title_of
+from idp.account.shown import icon_of, title_of_record
 from idp.db.models import Client, DeliveryState, EndReason, SessionKind
 from idp.sessions import Receipt, ReceiptApplication
+from idp.sessions.why import WhyEnded
 from idp.settings import Settings
 from idp.web import times
 from idp.web.reasons import reason_at_sign_in, reason_in_history
@@ -57,10 +59,36 @@ def test_every_reason_has_words_and_an_unknown_one_is_not_invented(reason: EndRe
     assert reason_in_history("something new") == "It was ended"
 
 
-def test_the_sign_in_page_says_nothing_of_what_the_person_did_here_themselves() -> None:
-    assert reason_at_sign_in(EndReason.SIGNED_OUT) is None
-    assert reason_at_sign_in("something new") is None
+def test_an_unknown_reason_is_not_invented_and_without_one_nothing_is_said() -> None:
     assert reason_at_sign_in(None) is None
+    assert reason_at_sign_in(WhyEnded("something new")) == "You were signed out."
+
+
+@pytest.mark.parametrize("reason", EndReason)
+def test_the_sign_in_page_has_words_of_its_own_for_every_reason(reason: EndReason) -> None:
+    words = reason_at_sign_in(WhyEnded(reason))
+
+    assert words is not None
+    assert words.startswith("You ")
+    assert words.endswith(".")
+    assert words != reason_at_sign_in(WhyEnded("something new"))
+
+
+@pytest.mark.parametrize(
+    ("reason", "lasted", "at_sign_in", "in_history"),
+    [
+        (EndReason.IDLE, timedelta(hours=24, seconds=25), "not used for 24 hours.", "It was not used for 24 hours"),
+        (EndReason.IDLE, timedelta(minutes=30), "not used for 30 minutes.", "It was not used for 30 minutes"),
+        (EndReason.IDLE, timedelta(days=28, hours=1), "not used for 28 days.", "It was not used for 28 days"),
+        (EndReason.EXPIRED, timedelta(days=90), "signed in 90 days ago, and", "lifetime, 90 days after the sign-in"),
+        (EndReason.PASSWORD_CHANGED, timedelta(days=90), "your password was changed.", "Your password was changed"),
+    ],
+)
+def test_what_ended_by_time_says_how_long_it_lasted(
+    reason: EndReason, lasted: timedelta, at_sign_in: str, in_history: str
+) -> None:
+    assert at_sign_in in str(reason_at_sign_in(WhyEnded(reason, lasted)))
+    assert in_history in reason_in_history(reason, lasted)
 
 
 def test_scopes_are_said_in_plain_words_and_unknown_ones_by_their_name() -> None:
@@ -99,7 +127,11 @@ def test_a_card_names_where_the_redirect_goes() -> None:
 def test_titles_tell_devices_apart(
     kind: SessionKind, agent: str, os_name: str, device: str, client: str | None, title: str, icon: str
 ) -> None:
-    assert title_of(kind, agent_name=agent, os_name=os_name, device_name=device, client_name=client) == title
+    record = SimpleNamespace(
+        kind=kind, agent_name=agent, os_name=os_name, device_name=device, client_name=client, label=""
+    )
+
+    assert title_of_record(record) == title
     assert icon_of(kind, os_name=os_name, device_name=device) == icon
 
 
