@@ -82,13 +82,14 @@ class Tokens:
 class Provider:
     """The application, on the test's own database and clock."""
 
-    def __init__(self, heart: Heart, settings: Settings) -> None:
+    def __init__(self, heart: Heart, settings: Settings, *, makes_key: bool = True) -> None:
         self.heart = heart
         self.settings = settings
         self.app = create_app(settings, clock=heart.clock)
         self.app.testing = True
         self.services: Services = self.app.extensions[EXTENSION]
-        self.keys("ES256")
+        if makes_key:
+            self.keys("ES256")
 
     def keys(self, algorithm: str) -> None:
         """Make a signing key that is active now."""
