@@ -24,8 +24,8 @@ class Application:
 
 
 APPLICATIONS = (
-    Application("application-1.env", "Demo application", "http://127.0.0.1:9001"),
-    Application("application-2.env", "Second application", "http://127.0.0.1:9002"),
+    Application("application-1.env", "Demo wiki", "http://127.0.0.1:9001"),
+    Application("application-2.env", "Demo shop", "http://127.0.0.1:9002"),
 )
 PEOPLE = (("alice", "Alice Example"), ("bob", "Bob Example"))
 

@@ -17,13 +17,13 @@ _LINK = re.compile(r"https?://[\w./:-]+[\w/]")
 
 
 class PageServer(ThreadingHTTPServer):
-    """Listens on 127.0.0.1 alone."""
+    """Listens on 127.0.0.1 alone, unless told otherwise: in a container that is where nobody comes from."""
 
     daemon_threads = True
 
-    def __init__(self, port: int, folder: MailFolder) -> None:
+    def __init__(self, port: int, folder: MailFolder, *, host: str = "127.0.0.1") -> None:
         self.folder = folder
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__((host, port), _Handler)
 
 
 class _Handler(BaseHTTPRequestHandler):

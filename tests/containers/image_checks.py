@@ -3,7 +3,9 @@
 Not collected by `make test`, since it needs root and images; it runs in a process, and a network, of its own.
 """
 
+import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -13,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
+import psycopg
 import pytest
 import requests
 
@@ -272,7 +275,70 @@ def services(image: Image, demo_image: Image, database: None, tmp_path: Path) ->
         stop_all(list(running.values()))
 
 
-def test_the_composed_services_sign_somebody_in_and_out_again(services: dict[str, Box]) -> None:
+class Tool:
+    """The example's command-line tool, run in a container of the demo's image beside the composed ones."""
+
+    def __init__(self, image: Image, client_id: str, folder: Path, hosts: Path) -> None:
+        self.tokens = folder / "tokens.json"
+        self._image, self._hosts = image, hosts
+        self._environment = {
+            "OP_ISSUER": "http://localhost:9000",
+            "CLI_CLIENT_ID": client_id,
+            "CLI_APP_TOKEN_FILE": "/var/lib/idp/tokens.json",
+        }
+
+    def start(self, *arguments: str) -> Box:
+        command = ["python", "-m", "examples.cli_app", *arguments]
+        volumes = {"/var/lib/idp": self.tokens.parent}
+        return Box(self._image, command, self._environment, volumes, hosts=self._hosts).start()
+
+    def sign_in(self, person: "Person") -> None:
+        """The person is signed in at the provider already and only has to answer the page about the tool."""
+        waiting = self.start("login", "--no-browser")
+        assert waiting.process is not None
+        assert waiting.process.stdout is not None
+        try:
+            said = [waiting.process.stdout.readline() for _ in range(2)]  # what to do, and the address
+            assert said[1].startswith("http://localhost:9000/oauth2/authorize?"), said
+            person.open(said[1].strip())
+            person.press("/consent", "consent-allow")
+            ended = waiting.wait()
+            assert ended.returncode == 0, ended.stdout
+        finally:
+            stop_all([waiting])
+
+    def refresh(self) -> int:
+        """The exit status: 0 refreshed, 3 signed out."""
+        return self.start("refresh").wait().returncode
+
+
+def registered_tool(provider: Box) -> str:
+    """The client_id of a tool that was registered as the guide says."""
+    address = ("--redirect-uri", "http://127.0.0.1/callback")
+    made = provider.execute("idp", "clients", "create", "--name", "Some tool", "--public", *address, "--json")
+    assert made.returncode == 0, made.stdout
+    return str(json.loads(made.stdout)["client_id"])
+
+
+def let_eleven_seconds_pass() -> None:
+    """As far as refresh tokens know: longer than one may be repeated."""
+    with psycopg.connect(
+        host="127.0.0.1", dbname="idp", user="idp", password=compose.ENVIRONMENT["POSTGRES_PASSWORD"]
+    ) as tx:
+        tx.execute("UPDATE token_families SET rotated_at = rotated_at - 11000000 WHERE rotated_at IS NOT NULL")
+
+
+def wait_until(is_so: Callable[[], bool], otherwise: str) -> None:
+    """Ask again and again, for a bounded time."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.1)
+
+
+def test_the_composed_services_sign_somebody_in_and_out_again_and_send_mail(
+    services: dict[str, Box], demo_image: Image, tmp_path: Path
+) -> None:
     told = services["people"].run().stdout  # a second time: it finds everything made, and says the passwords again
     password = dict(line.split() for line in told.splitlines())["alice"]
     person = Person()
@@ -283,13 +349,35 @@ def test_the_composed_services_sign_somebody_in_and_out_again(services: dict[str
     person.press("/consent", "consent-allow")
     assert [person.is_signed_in(application) for application in APPLICATIONS] == [True, True]
 
+    # An old copy of a tool's token is used: the tool is signed out, and its owner gets mail about it.
+    client_id = registered_tool(services["provider"])
+    owner, thief = (
+        Tool(demo_image, client_id, folder_of(demo_image, tmp_path, name), tmp_path / "hosts")
+        for name in ("owner", "thief")
+    )
+    owner.sign_in(person)
+    shutil.copy(owner.tokens, thief.tokens)
+    os.chown(thief.tokens, *demo_image.user)
+    assert owner.refresh() == 0
+    let_eleven_seconds_pass()
+    assert owner.refresh() == 0
+    assert "Some tool" not in caught_mail()
+    assert [thief.refresh(), owner.refresh()] == [3, 3]
+    wait_until(lambda: "Some tool was signed out to be safe" in caught_mail(), "no mail came")
+    assert "alice@example.com" in caught_mail()
+
+    # An administrator ends everything: both applications are told.
     ended = services["provider"].execute("idp", "sessions", "end", "--user", "alice", "--all")
 
     assert ended.returncode == 0, ended.stdout
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while any(person.is_signed_in(application) for application in APPLICATIONS):
-        assert time.monotonic() < deadline, "nobody told the applications"
-        time.sleep(0.1)
-    for name in ("application-1", "application-2", "worker", "provider"):
+    wait_until(lambda: not any(map(person.is_signed_in, APPLICATIONS)), "nobody told the applications")
+    for name in ("application-1", "application-2", "mail", "worker", "provider"):
         stopped = services[name].stop()
         assert stopped.returncode == 0, f"{name}: {stopped.stdout}"
+
+
+def caught_mail() -> str:
+    """The page of the mail catcher."""
+    answer = requests.get("http://127.0.0.1:8025/", timeout=10)
+    assert answer.status_code == 200
+    return answer.text

@@ -1,5 +1,6 @@
 """compose.yaml, without starting anything: what it says fits together, with the program and with the examples."""
 
+import itertools
 import json
 import re
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from examples.compose.__main__ import APPLICATIONS
 from examples.relying_party.configuration import Configuration
 from idp.cli import main
+from idp.cli.demo_data import SHOP, WIKI
 from idp.cli.supervisor import GRACE_SECONDS
 from idp.settings import load_settings
 from tests.containers import compose
@@ -64,6 +66,24 @@ def test_every_application_reads_the_registration_that_is_written_for_it() -> No
 
     assert written == read
     assert {SERVICES["people"].volumes["/var/lib/idp"]} == {each.volumes["/var/lib/idp"] for each in RELYING_PARTIES}
+
+
+def test_the_applications_are_called_as_they_are_registered() -> None:
+    shown = {service.environment["RP_NAME"] for service in RELYING_PARTIES}
+
+    assert {application.name for application in APPLICATIONS} == shown == {WIKI, SHOP}
+
+
+def test_the_provider_hands_its_mail_to_the_catcher_whose_page_is_published() -> None:
+    settings = load_settings(SERVICES["worker"].environment)
+    options = SERVICES["mail"].command(entrypoint=[], default=[])
+    chosen = dict(itertools.pairwise(options))
+
+    assert options[:3] == ["python", "-m", "examples.mail_catcher"]
+    assert (settings.smtp_host, str(settings.smtp_port)) == ("127.0.0.1", chosen["--smtp-port"])
+    assert ("127.0.0.1", 8025, int(chosen["--page-port"])) in SERVICES["provider"].ports
+    assert chosen["--page-host"] == "0.0.0.0", "nobody from outside the container would see it"
+    assert chosen["--folder"] in SERVICES["mail"].volumes
 
 
 def test_applications_on_one_host_have_cookies_of_their_own() -> None:
