@@ -68,7 +68,7 @@ setup-dev: .venv/.installed-dev  ## install the provider and everything that tes
 # ── Run ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 .PHONY: demo
-demo: setup  ## start provider, worker and a demo application; prints addresses and what to try
+demo: setup  ## start provider, worker, two applications and a mail catcher; says what to try
 	@exec $(BIN)/idp demo $(ARGS)
 
 .PHONY: serve
@@ -84,6 +84,10 @@ test: setup-dev  ## run all tests: SQLite, a real PostgreSQL, a real Chromium (A
 .PHONY: test-no-browser
 test-no-browser: setup-dev  ## run all tests but those that need Chromium
 	@$(BIN)/pytest -n $(TEST_WORKERS) --dist worksteal -m "not browser" $(ARGS)
+
+.PHONY: bench
+bench: setup-dev  ## measure what operations cost and write docs/benchmarks.md (ARGS="--quick" in a minute; needs PostgreSQL, cc)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: lint lint-style lint-types lint-borders lint-dependencies lint-containers
 lint: lint-style lint-types lint-borders lint-dependencies lint-containers  ## style, types, the rooms' borders, dependencies, Dockerfile
