@@ -1,9 +1,12 @@
 """What our mail says: plain words, what happened, what was done, what to do next; no secret, no tracking, no HTML."""
 
+import textwrap
 from dataclasses import dataclass
 from datetime import datetime
 
 from idp.settings import Settings
+
+_WIDTH = 76  # RFC 5322 §2.1.1: no more than 78, and a quote takes two
 
 
 @dataclass(frozen=True)
@@ -23,17 +26,23 @@ def old_token_used(*, client_name: str, is_app: bool, now: datetime, settings: S
         kind="old_token_used",
         subject=f"{name} was signed out to be safe",
         body=f"""\
-{name} was signed out {where} at {now:%H:%M} UTC on {now.day} {now:%B %Y}.
+{_paragraph(f"{name} was signed out {where} at {now:%H:%M} UTC on {now.day} {now:%B %Y}.")}
 
-Why: an old copy of its sign-in was used. That happens when an app is restored from a back-up or copied to
-another machine. It can also mean that somebody stole a copy. We cannot tell which, so we ended it.
+Why: an old copy of its sign-in was used. That happens when an app is
+restored from a back-up or copied to another machine. It can also mean that
+somebody stole a copy. We cannot tell which, so we ended it.
 
 What you can do:
-- If you know the reason, sign in to {name} again. Nothing else is needed.
+{_paragraph(f"- If you know the reason, sign in to {name} again. Nothing else is needed.", hanging="  ")}
 - If you do not, look at where you are signed in, and sign out everywhere:
   {settings.url("/account/sessions")}
 
-Your other apps and browsers stay signed in. This message asks for no password and has no link that signs
-you in.
+Your other apps and browsers stay signed in. This message asks for no
+password and has no link that signs you in.
 """,
     )
+
+
+def _paragraph(text: str, *, hanging: str = "") -> str:
+    """Lines that no mail program has to break, but for words that are longer than a line."""
+    return textwrap.fill(text, _WIDTH, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False)

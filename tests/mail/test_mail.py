@@ -201,6 +201,6 @@ def test_dangerous_or_contradictory_mail_settings_stop_the_start(
 def test_the_letter_says_what_happened_and_what_to_do_and_holds_no_secret(heart: Heart) -> None:
     letter = old_token_used(client_name="Wiki", is_app=False, now=START, settings=heart.settings)
 
-    assert "09:30 UTC on 21 November 2026" in letter.body
+    assert "09:30 UTC on 21 November 2026" in " ".join(letter.body.split())
     assert "sign out everywhere" in letter.body
     assert max(len(line) for line in letter.body.splitlines()) <= 120
