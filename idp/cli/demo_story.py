@@ -102,8 +102,9 @@ The story
   3. Open {devices}: the browser with both applications, and
      both copies of the tool. Sign one copy out in its row. One of these is refused now, the other goes on:
        first status; second status
-  4. Choose "Sign out everywhere". The page fills with who was told, and when; {WIKI},
-     {SHOP} and the tool (`first status; second status`) all say that they were signed out.
+  4. Choose "Sign out everywhere". The page fills with who was told, and when. {WIKI} and {SHOP}
+     say that they were signed out, and no copy of the tool is signed in any more:
+       first status; second status
   5. Use a stolen copy of a token: sign in again, copy the file, refresh twice (a token may be repeated
      for a few seconds, hence the pause), and use the copy. The tool is signed out, and {ALICE.username} gets mail
      about it: {places.mail}
