@@ -5,6 +5,7 @@ secret into a message that is stored: a link that proves something would be made
 in the settings nothing is written at all.
 """
 
+from idp.mail.backlog import MailBacklog, measure_mail
 from idp.mail.letters import Letter, old_token_used
 from idp.mail.queue import ClaimedMail, claim_due_mail, enqueue_mail, settle_mail
 from idp.mail.smtp import CouldNotSend, send
@@ -13,8 +14,10 @@ __all__ = [
     "ClaimedMail",
     "CouldNotSend",
     "Letter",
+    "MailBacklog",
     "claim_due_mail",
     "enqueue_mail",
+    "measure_mail",
     "old_token_used",
     "send",
     "settle_mail",

@@ -19,7 +19,7 @@ from idp.settings import Settings
 LEASE = timedelta(minutes=2)
 LONGEST_WAIT = timedelta(hours=1)
 # Spelled out, not bound: only so do both databases use the partial index on pending rows.
-_IS_PENDING: ColumnElement[bool] = literal_column("mail_messages.state = 'pending'")
+IS_PENDING: ColumnElement[bool] = literal_column("mail_messages.state = 'pending'")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def enqueue_mail(tx: Tx, *, user_id: str, letter: Letter, settings: Settings, no
 
 def claim_due_mail(tx: Tx, *, holder: str, now: datetime, limit: int = 10) -> list[ClaimedMail]:
     """Lease the oldest due messages to `holder`; attempt nothing before this transaction is committed."""
-    due = _IS_PENDING & (MailMessage.next_attempt_at <= now)
+    due = IS_PENDING & (MailMessage.next_attempt_at <= now)
     chosen = tx.scalars(
         select(MailMessage.id)
         .where(due)
@@ -103,7 +103,7 @@ def settle_mail(
         update(MailMessage)
         .where(
             MailMessage.id == claimed.id,
-            _IS_PENDING,
+            IS_PENDING,
             MailMessage.lease_holder == claimed.holder,
             MailMessage.attempts == claimed.attempts,
         )

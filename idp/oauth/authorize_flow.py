@@ -43,6 +43,9 @@ from idp.web import (
 
 log = structlog.get_logger(__name__)
 AUTHORIZE = StoredRequestKind.AUTHORIZE
+# What people read. Which of their addresses is wrong, or whether one was closed, is for the log and the operator.
+_UNKNOWN_CLIENT = "It gave a name that is not known here: it was never registered, or it was removed."
+_DISABLED_CLIENT = "It was switched off here by an administrator."
 
 
 @dataclass(frozen=True)
@@ -112,8 +115,8 @@ def _find_client(sent: Parameters) -> Client | Refusal:
     with current_services().database.reading() as tx:
         client = find_client(tx, client_id)
     if client is None:
-        return Refusal("invalid_client", "There is no such client.")
-    return Refusal("unauthorized_client", "The client is disabled.") if client.disabled_at else client
+        return Refusal("invalid_client", _UNKNOWN_CLIENT)
+    return Refusal("unauthorized_client", _DISABLED_CLIENT) if client.disabled_at else client
 
 
 def _read_hint(text: str) -> IdTokenHint | None:
@@ -252,7 +255,7 @@ def _refusal_page(refusal: Refusal) -> Response:
     return error_page(
         400,
         "This sign-in request does not work",
-        f"The application that sent you here made a mistake. {refusal.description}",
+        f"The application that sent you here can't sign you in. {refusal.description}",
         "Go back to the application and try again. If it happens again, tell the people who run the application.",
         error_code=refusal.error,
     )

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from sqlalchemy import text
 
-from idp import outbox
+from idp import mail, outbox
 from idp.clients import find_id_token_algorithms
 from idp.db.engine import Database
 from idp.db.migrate import SchemaState, find_schema_state
@@ -23,6 +23,8 @@ ALWAYS_NEEDED = "ES256"  # access tokens
 LARGEST_CLOCK_DIFFERENCE = timedelta(seconds=2)
 SILENT_WORKER = timedelta(minutes=1)
 OVERDUE_NOTICE = timedelta(minutes=1)
+OVERDUE_MAIL = timedelta(minutes=5)
+OLD_MAIL = timedelta(minutes=15)
 
 
 class State(StrEnum):
@@ -57,6 +59,7 @@ def check_node(services: Services) -> Iterator[Check]:
     now = services.clock.now()
     yield check_worker(services, now)
     yield check_queue(services, now)
+    yield check_mail(services, now)
 
 
 def check_schema(database: Database) -> Check:
@@ -140,6 +143,24 @@ def check_queue(services: Services, now: datetime) -> Check:
         message = f"{backlog.pending} wait, one for {_in_words(backlog.overdue)} longer than it should. Add workers."
         return Check("queue", State.WARNING, message)
     return Check("queue", State.OK, f"{backlog.pending} wait.")
+
+
+def check_mail(services: Services, now: datetime) -> Check:
+    """Whether mail leaves. Without it nobody learns that an old copy of a token was used."""
+    with services.database.reading() as tx:
+        waiting = mail.measure_mail(tx, now=now)
+    remedy = "See `mail_attempted` in the worker's log, and IDP_SMTP_HOST with its companions."
+    if waiting.given_up:
+        return Check("mail", State.WARNING, f"{waiting.given_up} given up within a day. {remedy}")
+    if waiting.overdue > OVERDUE_MAIL:
+        message = f"{waiting.pending} wait, one for {_in_words(waiting.overdue)} longer than it should. Add workers."
+        return Check("mail", State.WARNING, message)
+    if waiting.oldest > OLD_MAIL:
+        message = f"{waiting.pending} wait, the oldest for {_in_words(waiting.oldest)}. {remedy}"
+        return Check("mail", State.WARNING, message)
+    if not services.settings.smtp_host:
+        return Check("mail", State.OK, "No mail server is set (IDP_SMTP_HOST): nobody is written to.")
+    return Check("mail", State.OK, f"{waiting.pending} wait.")
 
 
 def _in_words(length: timedelta) -> str:

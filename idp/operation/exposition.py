@@ -15,10 +15,11 @@ import structlog
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from idp import outbox
+from idp import mail, outbox
 from idp.kit import metrics
 from idp.kit.opaque import Secret
 from idp.kit.run_folder import metrics_folder
+from idp.mail import MailBacklog
 from idp.operation.bounded import Bounded
 from idp.outbox import Backlog
 from idp.web.services import Services
@@ -31,6 +32,7 @@ class _Numbers:
     """`report_age` None: no worker has reported within a day."""
 
     backlog: Backlog
+    waiting_mail: MailBacklog
     report_age: timedelta | None
 
 
@@ -49,12 +51,16 @@ class _Current(Collector):
         yield GaugeMetricFamily("idp_database_up", "Whether the database could be asked.", value=numbers is not None)
         if numbers is None:
             return
-        backlog = numbers.backlog
+        backlog, waiting = numbers.backlog, numbers.waiting_mail
         age = numbers.report_age.total_seconds() if numbers.report_age is not None else float("inf")
         for name, text, value in (
             ("idp_notices_pending", "Notices neither delivered nor given up.", backlog.pending),
             ("idp_notices_oldest_seconds", "Age of the oldest of them.", backlog.oldest.total_seconds()),
             ("idp_notices_overdue_seconds", "How long one is due untaken.", backlog.overdue.total_seconds()),
+            ("idp_mails_pending", "Mails neither sent nor given up.", waiting.pending),
+            ("idp_mails_oldest_seconds", "Age of the oldest of them.", waiting.oldest.total_seconds()),
+            ("idp_mails_overdue_seconds", "How long one is due untaken.", waiting.overdue.total_seconds()),
+            ("idp_mails_given_up", "Mails given up within a day.", waiting.given_up),
             ("idp_worker_heartbeat_age_seconds", "Since any worker reported; +Inf: none within a day.", age),
         ):
             yield GaugeMetricFamily(name, text, value=value)
@@ -79,11 +85,13 @@ class Exposition:
             now = services.clock.now()
             with services.database.reading() as tx:
                 backlog = outbox.measure_backlog(tx, now=now)
+                waiting_mail = mail.measure_mail(tx, now=now)
                 seen_at = outbox.find_last_report(tx)
         except Exception as error:
             log.warning("metrics_not_measured", problem=type(error).__name__, exc_info=error)
             return None
-        return _Numbers(backlog, max(timedelta(0), now - seen_at) if seen_at is not None else None)
+        age = max(timedelta(0), now - seen_at) if seen_at is not None else None
+        return _Numbers(backlog, waiting_mail, age)
 
 
 def may_read(authorization: str | None, token: Secret | None) -> bool:

@@ -16,8 +16,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from werkzeug.test import TestResponse
 
-from idp import outbox
-from idp.db.models import Client, EndReason
+from idp import mail, outbox
+from idp.db.models import Client, EndReason, MailMessage, MailState
 from idp.kit import metrics
 from idp.kit.opaque import Secret
 from idp.operation.exposition import Exposition, may_read
@@ -268,6 +268,25 @@ def test_deliveries_count_by_what_followed_and_the_queue_is_measured(
     assert counted("idp_delivery_attempts_total", result="retry") == 1
     assert gauges(services)["idp_notices_pending"] == 1
     assert gauges(services)["idp_notices_overdue_seconds"] == 0
+
+
+def test_mail_shows_how_much_waits_for_how_long_and_what_was_given_up(heart: Heart, services: Services) -> None:
+    settings = heart.settings.model_copy(update={"smtp_host": "mail.example.com"})
+    person = heart.person()
+    for _ in range(3):
+        with heart.database.transaction() as tx:
+            letter = mail.Letter(kind="notice", subject="A subject", body="A text")
+            mail.enqueue_mail(tx, user_id=person.id, letter=letter, settings=settings, now=heart.now)
+    first, second, _third = heart.all(MailMessage)
+    heart.clock.advance(hours=2)
+    heart.change(first, state=MailState.GAVE_UP, settled_at=heart.now)
+    heart.change(second, state=MailState.SENT, settled_at=heart.now)
+
+    found = gauges(services)
+
+    assert found["idp_mails_pending"] == 1
+    assert (found["idp_mails_oldest_seconds"], found["idp_mails_overdue_seconds"]) == (7200, 7200)
+    assert found["idp_mails_given_up"] == 1
 
 
 def gauges(services: Services) -> dict[str, float]:

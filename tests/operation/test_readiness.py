@@ -16,12 +16,13 @@ from werkzeug.test import TestResponse
 from idp import keys, outbox
 from idp.db import migrate
 from idp.db.engine import Database, normalized_url
-from idp.db.models import DeliveryState, LogoutDelivery, SigningKey
+from idp.db.models import DeliveryState, LogoutDelivery, MailMessage, MailState, SigningKey
 from idp.keys import ensure_keys
 from idp.kit.clock import SystemClock
 from idp.kit.keyring import Keyring
 from idp.kit.opaque import Secret
 from idp.kit.run_folder import VARIABLE
+from idp.mail import Letter, enqueue_mail
 from idp.operation.bounded import Bounded
 from idp.operation.checks import Check, State, check_clock, measure_clock_difference
 from idp.operation.readiness import Readiness
@@ -71,7 +72,7 @@ def test_a_node_with_all_that_it_needs_is_ready(node: Node) -> None:
     assert response.status_code == 200
     assert response.get_json()["status"] == "ready"
     assert [(check["name"], check["state"]) for check in response.get_json()["checks"]] == [
-        (name, "ok") for name in ("database", "schema", "clock", "keys", "worker", "queue")
+        (name, "ok") for name in ("database", "schema", "clock", "keys", "worker", "queue", "mail")
     ]
     assert response.headers["Cache-Control"] == "no-store"
 
@@ -306,6 +307,30 @@ def test_notices_that_leave_late_are_a_warning(node: Node) -> None:
 
     heart.change(delivery, state=DeliveryState.TOLD, settled_at=heart.now)
     assert node.findings()["queue"] == ("ok", "0 wait.")
+
+
+def test_mail_that_does_not_leave_is_a_warning(node: Node) -> None:
+    heart = node.provider.heart
+    assert node.findings()["mail"] == ("ok", "No mail server is set (IDP_SMTP_HOST): nobody is written to.")
+    person = heart.person()
+    settings = heart.settings.model_copy(update={"smtp_host": "mail.example.com"})
+    letter = Letter(kind="notice", subject="A subject", body="A text")
+    with heart.database.transaction() as tx:
+        enqueue_mail(tx, user_id=person.id, letter=letter, settings=settings, now=SystemClock().now())
+    (message,) = heart.all(MailMessage)
+
+    long_ago = SystemClock().now() - timedelta(minutes=20)
+    heart.change(message, next_attempt_at=long_ago)
+    assert node.findings()["mail"] == ("warning", "1 wait, one for 20 min longer than it should. Add workers.")
+    heart.change(message, next_attempt_at=SystemClock().now() + timedelta(minutes=9), created_at=long_ago)
+    assert "the oldest for 20 min. See" in node.findings()["mail"][1]
+    heart.change(message, state=MailState.GAVE_UP, settled_at=SystemClock().now() - timedelta(hours=23))
+    assert node.findings()["mail"][1].startswith("1 given up within a day.")
+    assert node.ready().status_code == 200
+
+    heart.change(message, settled_at=SystemClock().now() - timedelta(hours=25))
+    assert node.findings()["mail"][0] == "ok"
+    assert "ada" not in str(node.findings())
 
 
 # ── What it costs, and what it gives away ─────────────────────────────────────────────────────────────────────────────
