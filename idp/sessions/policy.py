@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
-from sqlalchemy.orm import aliased
 
+from idp.db.aliases import shared_alias
 from idp.db.models import Client, EndReason, Session, SessionKind, TokenFamily
 from idp.db.types import micros, to_microseconds
 from idp.settings import Settings
@@ -20,7 +20,7 @@ PAGE_TOUCH_INTERVAL = timedelta(minutes=1)
 REFRESH_TOUCH_INTERVAL = timedelta(hours=1)
 _MICROSECOND = timedelta(microseconds=1)
 # Made once: an alias costs SQLAlchemy milliseconds, and every page and every check asks whether a session is live.
-_FAMILY, _FAMILY_CLIENT = aliased(TokenFamily), aliased(Client)
+_FAMILY, _FAMILY_CLIENT = shared_alias(TokenFamily), shared_alias(Client)
 
 
 @dataclass(frozen=True)
