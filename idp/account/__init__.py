@@ -4,7 +4,16 @@ Shows what the rooms below say, and calls their one path to end things. Ending n
 wants less access gets it.
 """
 
-from idp.account import activity, applications, choosing, ending, one_session, signed_in_devices
+from idp.account import activity, applications, choosing, ending, one_session, receipts, signed_in_devices
 from idp.account.desk import blueprint
 
-__all__ = ["activity", "applications", "blueprint", "choosing", "ending", "one_session", "signed_in_devices"]
+__all__ = [
+    "activity",
+    "applications",
+    "blueprint",
+    "choosing",
+    "ending",
+    "one_session",
+    "receipts",
+    "signed_in_devices",
+]

@@ -13,11 +13,12 @@ from werkzeug.exceptions import BadRequest
 from idp import web
 from idp.account.desk import blueprint
 from idp.account.door import acting, signed_in
+from idp.account.ending import after, receipt_link
 from idp.clients import find_client, list_consents, withdraw_consent
 from idp.db.models import EndReason
 from idp.sessions import CurrentSession, end_client_for_user
 from idp.web.notices import leave_notice, take_notice
-from idp.web.views import ClientCard, Link, ScopeLine, client_card, person_card, scope_lines
+from idp.web.views import ClientCard, ScopeLine, client_card, person_card, scope_lines
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,5 @@ def withdraw(session: CurrentSession) -> Response:
     if client is None or not withdrawn:
         leave_notice("That application had no access any more.", tone="info", symbol="info")
     else:
-        receipt = ended.receipt if ended else None
-        link = Link("See who was told", web.own_url(f"/signed-out/{receipt.reveal()}")) if receipt else None
-        leave_notice(f"{client.name} has no access any more.", link=link)
-    return web.see_other(web.own_url("/account/applications"))
+        leave_notice(f"{client.name} has no access any more.", link=receipt_link(ended) if ended else None)
+    return after(ended, web.own_url("/account/applications"))

@@ -16,7 +16,7 @@ from werkzeug.exceptions import BadRequest
 from idp import web
 from idp.account.desk import blueprint
 from idp.account.door import acting, signed_in
-from idp.account.ending import counted, receipt_link, to_list
+from idp.account.ending import after, counted, receipt_link, to_list
 from idp.account.shown import ShownEnd, shown_end
 from idp.clients import find_client
 from idp.db.models import EndReason
@@ -196,7 +196,7 @@ def end_application(session: CurrentSession) -> Response:
     if client is None or ended.event_id is None:
         return _has_nothing()
     leave_notice(f"You are signed out of {client.name} everywhere.", link=receipt_link(ended))
-    return to_list()
+    return after(ended, web.own_url("/account/sessions"))
 
 
 def _question(

@@ -127,8 +127,9 @@ def end_all(session: CurrentSession) -> Response:
     web.count_ended(ended)
     web.renew_csrf()
     web.forget_current_session()
-    link = receipt_link(ended)
-    response = web.see_other(link.url if link else web.own_url("/signed-out"))
+    # Nobody is signed in here any more: the receipt's public address, which shows names in this browser.
+    receipt = ended.receipt
+    response = web.see_other(web.own_url(f"/signed-out/{receipt.reveal()}" if receipt else "/signed-out"))
     web.clear_handle(response)
     return response
 
@@ -144,6 +145,7 @@ def _question(session: CurrentSession, *, everywhere: bool) -> Response:
             now=services.clock.now(),
             policy=services.policy,
             keep_apps=keep_apps,
+            acting_session_id=session.id,
         )
     return web.page(
         "account_end_many.html",
@@ -162,10 +164,17 @@ def to_list() -> Response:
 
 
 def receipt_link(ended: Ended) -> Link | None:
-    """Where an end can be followed; None when there was nothing left to end."""
-    if ended.receipt is None:
+    """Where the person can follow an end, for 90 days; None when there was nothing left to end."""
+    if ended.event_id is None:
         return None
-    return Link("See who was told", web.own_url(f"/signed-out/{ended.receipt.reveal()}"))
+    return Link("See who was told", web.own_url(f"/account/receipts/{ended.event_id}"))
+
+
+def after(ended: Ended | None, otherwise: str) -> Response:
+    """On to the receipt when this browser has to open addresses of applications (Front-Channel Logout), else on."""
+    if ended is not None and ended.event_id is not None and ended.frontchannel:
+        return web.see_other(web.own_url(f"/account/receipts/{ended.event_id}"))
+    return web.see_other(otherwise)
 
 
 def counted(ended: Ended) -> str:

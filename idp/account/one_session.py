@@ -9,7 +9,7 @@ from werkzeug.exceptions import BadRequest, NotFound
 from idp import web
 from idp.account.desk import blueprint
 from idp.account.door import acting, signed_in
-from idp.account.ending import receipt_link
+from idp.account.ending import after, receipt_link
 from idp.account.shown import (
     history_receipt,
     shown_approved,
@@ -55,6 +55,7 @@ def _ended_page(session: CurrentSession, details: EndedDetails) -> Response:
         notice=take_notice(),
         session=shown_details(details),
         receipt=history_receipt(details, now=services.clock.now(), settings=services.settings),
+        receipt_path=web.own_url(f"/account/receipts/{details.event_id}") if details.event_id else None,
         tools=shown_approved(details.approved),
         suspicious=request.args.get("suspicious") == "yes",
     )
@@ -121,4 +122,4 @@ def end_application_here(session: CurrentSession, session_id: str) -> Response:
         leave_notice("That application has no access there now.", tone="info", symbol="info")
         return web.see_other(web.own_url("/account/sessions"))
     leave_notice(f"{client.name} is signed out there.", link=receipt_link(ended))
-    return web.see_other(web.own_url(f"/account/sessions/{session_id}"))
+    return after(ended, web.own_url(f"/account/sessions/{session_id}"))

@@ -7,7 +7,8 @@ from typing import Generic, Protocol, TypeVar
 
 from idp.db.models import DeliveryState, SessionKind
 from idp.sessions import ApprovedIn, DeviceRow, EndedRow, EndPreview, LiveSession, UsedApplication
-from idp.sessions.ended import HISTORY_LIFETIME, ApprovedApp, EndedDetails
+from idp.sessions.ended import ApprovedApp, EndedDetails
+from idp.sessions.receipt import HISTORY_LIFETIME
 from idp.sessions.why import how_long
 from idp.settings import Settings
 from idp.web.reasons import reason_in_history
@@ -72,6 +73,7 @@ class ShownEnd:
     cannot_be_told: tuple[str, ...]
     minutes: int
     titles: tuple[str, ...] = ()
+    asked_here: tuple[str, ...] = ()
 
     @property
     def unnamed(self) -> int:
@@ -81,13 +83,15 @@ class ShownEnd:
 
 def shown_end(preview: EndPreview, settings: Settings) -> ShownEnd:
     """A preview in the words of the page."""
+    untold = [application for application in preview.applications if not application.can_be_told]
     return ShownEnd(
         browsers=preview.browsers,
         apps=preview.apps,
         told=tuple(application.name for application in preview.applications if application.can_be_told),
-        cannot_be_told=tuple(application.name for application in preview.applications if not application.can_be_told),
+        cannot_be_told=tuple(application.name for application in untold if not application.is_asked_here),
         minutes=minutes_until_noticed(settings),
         titles=tuple(title_of_record(session) for session in preview.sessions),
+        asked_here=tuple(application.name for application in untold if application.is_asked_here),
     )
 
 

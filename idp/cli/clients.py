@@ -33,6 +33,8 @@ class _Asked:
     redirect_uris: tuple[str, ...]
     public: bool
     backchannel_logout_uri: str | None
+    frontchannel_logout_uri: str | None
+    frontchannel_logout_session_required: bool | None
     post_logout_redirect_uris: tuple[str, ...]
     requires_pkce: bool | None
     first_party: bool | None
@@ -61,6 +63,16 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
                 help="An app that can keep no secret: mobile, desktop, command line, browser. Only when created.",
             ),
             click.option("--backchannel-logout-uri", help="Where the application is told that a session ended."),
+            click.option(
+                "--frontchannel-logout-uri",
+                help="What the browser that signs out is asked to open; for applications that know nothing better.",
+            ),
+            click.option(
+                "--frontchannel-logout-session-required/--no-frontchannel-logout-session-required",
+                "frontchannel_logout_session_required",
+                default=None,
+                help="It needs iss and sid there (default). They are sent in any case.",
+            ),
             click.option(
                 "--post-logout-redirect-uri",
                 "post_logout_redirect_uris",
@@ -146,6 +158,8 @@ def create(languages: str, as_json: bool, **given: Any) -> None:
         requires_pkce=asked.requires_pkce is not False,
         post_logout_redirect_uris=asked.post_logout_redirect_uris,
         backchannel_logout_uri=asked.backchannel_logout_uri,
+        frontchannel_logout_uri=asked.frontchannel_logout_uri,
+        frontchannel_logout_session_required=asked.frontchannel_logout_session_required is not False,
         grant_types=grants,
         scopes=asked.scopes or None,
         token_endpoint_auth_method=asked.token_endpoint_auth_method,
@@ -233,7 +247,7 @@ def _changes(asked: _Asked, client: Client) -> dict[str, Any]:
             case _, tuple():
                 changes[_FIELD_OF.get(name, name)] = _without_empty(value)
             case _, "":
-                changes[_FIELD_OF.get(name, name)] = None if name == "backchannel_logout_uri" else ""
+                changes[_FIELD_OF.get(name, name)] = None if name in _ADDRESSES else ""
             case _:
                 changes[_FIELD_OF.get(name, name)] = value
     grants = _grants(asked, client)
@@ -244,6 +258,7 @@ def _changes(asked: _Asked, client: Client) -> dict[str, Any]:
     return changes
 
 
+_ADDRESSES = {"backchannel_logout_uri", "frontchannel_logout_uri"}
 _FIELD_OF = {"first_party": "is_first_party", "id_token_alg": "id_token_signed_response_alg"}
 
 
@@ -275,6 +290,8 @@ def _shown(client: Client) -> dict[str, Any]:
         "redirect_uris": client.redirect_uris,
         "post_logout_redirect_uris": client.post_logout_redirect_uris,
         "backchannel_logout_uri": client.backchannel_logout_uri,
+        "frontchannel_logout_uri": client.frontchannel_logout_uri,
+        "frontchannel_logout_session_required": client.frontchannel_logout_session_required,
         "grant_types": list(client.grant_types),
         "scopes": list(client.scopes),
         "allowed_resources": client.allowed_resources,

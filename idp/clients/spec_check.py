@@ -49,6 +49,8 @@ class ClientSpec:
     requires_pkce: bool = True
     post_logout_redirect_uris: tuple[str, ...] = ()
     backchannel_logout_uri: str | None = None
+    frontchannel_logout_uri: str | None = None
+    frontchannel_logout_session_required: bool = True
     grant_types: tuple[str, ...] | None = None
     scopes: tuple[str, ...] | None = None
     token_endpoint_auth_method: str | None = None
@@ -75,6 +77,7 @@ def find_problems(spec: ClientSpec) -> list[ClientProblem]:
     checks = (
         _check_name,
         _check_uris,
+        _check_frontchannel,
         _check_grants,
         _check_scopes,
         _check_resources,
@@ -104,12 +107,31 @@ def _check_uris(spec: ClientSpec) -> Iterator[ClientProblem]:
                 yield ClientProblem(field, f"{_shown(uri)} {problem}")
             elif not _SOURCE.match(origin_of(uri)):
                 yield ClientProblem(field, f"{_shown(uri)} has a host name with characters that no host name has")
-    for field in ("backchannel_logout_uri", "logo_uri", "client_uri", "policy_uri", "tos_uri"):
+    for field in (
+        "backchannel_logout_uri",
+        "frontchannel_logout_uri",
+        "logo_uri",
+        "client_uri",
+        "policy_uri",
+        "tos_uri",
+    ):
         uri = getattr(spec, field)
         if uri is not None and (problem := find_web_uri_problem(uri)):
             yield ClientProblem(field, f"{_shown(uri)} {problem}")
         elif uri is not None and not _SOURCE.match(origin_of(uri)):
             yield ClientProblem(field, f"{_shown(uri)} has a host name with characters that no host name has")
+
+
+def _check_frontchannel(spec: ClientSpec) -> Iterator[ClientProblem]:
+    uri = spec.frontchannel_logout_uri
+    if uri is None or find_web_uri_problem(uri):
+        return  # said by `_check_uris`
+    # Front-Channel Logout §2: scheme, host and port of a redirect URI. Our page opens it in people's browsers.
+    if origin_of(uri) not in {origin_of(own) for own in spec.redirect_uris if find_redirect_uri_problem(own) is None}:
+        yield ClientProblem(
+            "frontchannel_logout_uri",
+            f"{_shown(uri)} must have the scheme, host and port of one of the redirect URIs (Front-Channel Logout §2)",
+        )
 
 
 def _check_grants(spec: ClientSpec) -> Iterator[ClientProblem]:

@@ -1,21 +1,20 @@
-"""Routes: /oauth2/logout (the end_session_endpoint), /logout (the question, and our own button), /signed-out.
+"""Routes: /oauth2/logout (the end_session_endpoint), /logout (the question, and our own button).
 
 The session is dead in the database before an answer leaves (I16), and nobody waits for an application to be told.
 A POST from an RP's site carries no Lax cookie, so every POST to the endpoint is put aside and fetched again by a GET of
 ours, where the cookie arrives.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, request
+from flask import Response, request
 
 from idp import sessions, web
 from idp.db.engine import Tx
-from idp.db.models import Client, EndReason, StoredRequest, StoredRequestKind
-from idp.kit.opaque import Secret
+from idp.db.models import Client, EndReason, StoredRequestKind
 from idp.kit.uris import origin_of
+from idp.logout.desk import blueprint
 from idp.logout.end_session_request import (
     EndSessionRequest,
     Unreadable,
@@ -24,22 +23,10 @@ from idp.logout.end_session_request import (
     read_parameters,
 )
 from idp.logout.next_step import Step, next_step
+from idp.logout.question import Question, find_question, keep_way_back
 from idp.sessions import Actor, CurrentSession, Ended
 from idp.web import stored_requests
-from idp.web.receipts import receipt_view
 from idp.web.views import PersonCard, client_card
-
-blueprint = Blueprint("logout", __name__)
-
-
-@dataclass(frozen=True)
-class Question:
-    """What the question page has to know: which application asked, and where the person goes afterwards."""
-
-    handle: str
-    client: Client | None
-    return_address: str | None
-    ended_app: str | None
 
 
 @blueprint.get("/oauth2/logout")
@@ -102,9 +89,11 @@ def _answer(parameters: dict[str, str]) -> Response:
     if current is None or step is Step.NOTHING_LEFT:
         return _after_sign_out(asked.return_address, None)
     ended: Ended | None = None
+    way_back = None
     with services.database.transaction() as tx:
         if step is Step.END_BROWSER:
             ended = _end_browser(tx, current, asked.client, now)
+            way_back = keep_way_back(tx, ended, asked.client, asked.return_address, now)
             answer = None
         else:
             ended_app = None
@@ -113,7 +102,7 @@ def _answer(parameters: dict[str, str]) -> Response:
                 ended_app = asked.client.name
             answer = _go_and_ask(tx, asked, ended_app, now)
     web.count_ended(ended)
-    return answer or _after_sign_out(asked.return_address, ended.receipt if ended else None)
+    return answer or _after_sign_out(asked.return_address, ended, way_back)
 
 
 def _end_browser(tx: Tx, current: CurrentSession, client: Client | None, now: datetime) -> Ended:
@@ -170,7 +159,7 @@ def ask() -> Response:
     services = web.current_services()
     current = web.current_session()
     with services.database.reading() as tx:
-        _, question = _find_question(tx, services.clock.now())
+        _, question = find_question(tx, services.clock.now())
     if current is None:
         return _after_sign_out(question.return_address, None)
     query = "?" + urlencode({"request": question.handle}) if question.handle else ""
@@ -196,72 +185,28 @@ def sign_out() -> Response:
     now = services.clock.now()
     current = web.current_session()
     with services.database.transaction() as tx:
-        stored, question = _find_question(tx, now)
+        stored, question = find_question(tx, now)
         if stored is not None and not stored_requests.use(tx, stored, now=now):
             question = Question("", None, None, None)  # answered in another tab: sign out all the same, go nowhere
         ended = _end_browser(tx, current, question.client, now) if current else None
+        way_back = keep_way_back(tx, ended, question.client, question.return_address, now)
     web.count_ended(ended)
-    return _after_sign_out(question.return_address, ended.receipt if ended else None)
+    return _after_sign_out(question.return_address, ended, way_back)
 
 
-def _find_question(tx: Tx, now: datetime) -> tuple[StoredRequest | None, Question]:
-    handle = request.args.get("request", "")
-    binding = web.known_browser_binding()
-    stored = (
-        stored_requests.find(tx, handle, kind=StoredRequestKind.LOGOUT, browser=binding, now=now) if handle else None
-    )
-    if stored is None or "posted" in stored.parameters:
-        return None, Question("", None, None, None)
-    client = tx.get(Client, stored.client_id) if stored.client_id else None
-    return stored, Question(handle, client, stored.parameters.get("return_address"), stored.parameters.get("ended_app"))
-
-
-def _after_sign_out(return_address: str | None, receipt: Secret | None) -> Response:
+def _after_sign_out(return_address: str | None, ended: Ended | None, way_back: str | None = None) -> Response:
     """Nothing of the session is left in the browser; then to the application, or to a page that says it is over."""
     web.forget_current_session()
     web.renew_csrf()
-    if return_address is not None:
+    receipt = ended.receipt if ended else None
+    if receipt is not None and (return_address is None or way_back is not None):
+        query = "?" + urlencode({"request": way_back}) if way_back else ""
+        response = web.see_other(web.own_url(f"/signed-out/{receipt.reveal()}{query}"))
+    elif return_address is not None:
         response = web.see_other(return_address)
-    elif receipt is not None:
-        response = web.see_other(web.own_url(f"/signed-out/{receipt.reveal()}"))
     else:
         response = web.see_other(web.own_url("/signed-out"))
     web.clear_handle(response)
-    return response
-
-
-@blueprint.get("/signed-out")
-def signed_out() -> Response:
-    """ "You are signed out", without particulars. Never back to sign-in, which might sign in again (lesson 9)."""
-    return _unindexed(web.page("signed_out.html", receipt=None, return_to=None, is_signed_in=False))
-
-
-@blueprint.get("/signed-out/<handle>")
-def show_receipt(handle: str) -> Response:
-    """The receipt, for 24 hours; its address is a secret, so it is neither indexed nor passed on."""
-    services = web.current_services()
-    now = services.clock.now()
-    with services.database.reading() as tx:
-        receipt = sessions.find_receipt(tx, handle=handle, browser_binding=web.known_browser_binding(), now=now)
-    if receipt is None:
-        return _unindexed(
-            web.error_page(
-                404,
-                "This receipt is not kept any more",
-                "A receipt's address works for 24 hours after signing out.",
-                "Your account page shows what ended and why, for 90 days.",
-                home=True,
-            )
-        )
-    view = receipt_view(receipt, now=now, settings=services.settings)
-    # The receipt of another device or tool is read by somebody who is still signed in here.
-    is_signed_in = web.current_session() is not None
-    return _unindexed(web.page("signed_out.html", receipt=view, return_to=None, is_signed_in=is_signed_in))
-
-
-def _unindexed(response: Response) -> Response:
-    response.headers["Referrer-Policy"] = "no-referrer"
-    response.headers["X-Robots-Tag"] = "noindex"
     return response
 
 

@@ -46,6 +46,9 @@ def metadata() -> dict[str, Any]:
         "authorization_response_iss_parameter_supported": True,
         "backchannel_logout_supported": True,
         "backchannel_logout_session_supported": True,
+        # Front-Channel Logout §3: best effort, and `iss` and `sid` always come along.
+        "frontchannel_logout_supported": True,
+        "frontchannel_logout_session_supported": True,
     }
 
 

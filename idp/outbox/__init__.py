@@ -8,7 +8,7 @@ Serves OpenID Connect Back-Channel Logout 1.0.
 
 from idp.outbox.backlog import Backlog, measure_backlog
 from idp.outbox.claim import Claimed, Lane, claim_due, find_next_due
-from idp.outbox.enqueue import NOTIFY_CHANNEL, EndedParticipation, enqueue
+from idp.outbox.enqueue import NOTIFY_CHANNEL, EndedParticipation, Written, enqueue
 from idp.outbox.heartbeat import find_last_report, forget_worker, report_worker
 from idp.outbox.next_step import CouldNotBuild, NextStep, Outcome, Retry, Settle, failure_of, next_step
 from idp.outbox.settle import release, settle
@@ -24,6 +24,7 @@ __all__ = [
     "Outcome",
     "Retry",
     "Settle",
+    "Written",
     "claim_due",
     "enqueue",
     "failure_of",

@@ -32,14 +32,31 @@ class EndedParticipation:
     ended_at: datetime
 
 
-def enqueue(tx: Tx, *, event_id: str, user_id: str, ended: Sequence[EndedParticipation], now: datetime) -> int:
+@dataclass(frozen=True)
+class Written:
+    """How many notices wait for a worker, and how many the browser that signed out shall be asked to carry."""
+
+    pending: int = 0
+    frontchannel: int = 0
+
+
+def enqueue(
+    tx: Tx,
+    *,
+    event_id: str,
+    user_id: str,
+    ended: Sequence[EndedParticipation],
+    acting_session_id: str | None,
+    now: datetime,
+) -> Written:
     """Write one delivery per ended participation and wake the workers when this transaction commits.
 
-    Returns how many are pending; the others belong to clients that registered no back-channel address. Raises
+    Those that are not pending belong to clients that registered no back-channel address. `acting_session_id` is the
+    browser session whose browser is at hand: it alone can be asked to open front-channel addresses. Raises
     `LookupError` for an unknown client: a participation without its client is a broken assumption.
     """
     if not ended:
-        return 0
+        return Written()
     clients = _find_clients(tx, {participation.client_id for participation in ended})
     shard_key = shard_key_in(user_id)
     rows: list[dict[str, Any]] = []
@@ -54,6 +71,10 @@ def enqueue(tx: Tx, *, event_id: str, user_id: str, ended: Sequence[EndedPartici
                 "client_id": client.id,
                 "client_name": client.name,
                 "uri": uri,
+                # Front-Channel Logout §2: only a browser that holds the application's cookies is of use.
+                "frontchannel_uri": client.frontchannel_logout_uri
+                if participation.session_id == acting_session_id
+                else None,
                 "host": host_of(uri) if uri else "",
                 "operator_registered": client.origin is ClientOrigin.OPERATOR,
                 "audience": client.id,
@@ -76,7 +97,7 @@ def enqueue(tx: Tx, *, event_id: str, user_id: str, ended: Sequence[EndedPartici
     if pending and tx.get_bind().dialect.name == "postgresql":
         # Delivered by PostgreSQL at commit, never before it and never without it.
         tx.execute(text("SELECT pg_notify(:channel, '')"), {"channel": NOTIFY_CHANNEL})
-    return pending
+    return Written(pending, len([row for row in rows if row["frontchannel_uri"]]))
 
 
 def _find_clients(tx: Tx, client_ids: set[str]) -> dict[str, Client]:

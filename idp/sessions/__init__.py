@@ -20,7 +20,7 @@ from idp.sessions.preview import (
     preview_end_client,
     preview_end_everything,
 )
-from idp.sessions.receipt import Receipt, ReceiptApplication, find_receipt
+from idp.sessions.receipt import Frame, Receipt, ReceiptApplication, find_own_receipt, find_receipt
 from idp.sessions.selection import chosen, end_chosen, tools_of, unused_since
 from idp.sessions.start import (
     Device,
@@ -44,6 +44,7 @@ __all__ = [
     "EndPreview",
     "Ended",
     "EndedRow",
+    "Frame",
     "LiveSession",
     "Receipt",
     "ReceiptApplication",
@@ -63,6 +64,7 @@ __all__ = [
     "end_sessions",
     "find_current",
     "find_live_session",
+    "find_own_receipt",
     "find_receipt",
     "find_sid",
     "forget_devices",

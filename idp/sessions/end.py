@@ -56,6 +56,8 @@ class Ended:
     apps: int = 0
     participations: int = 0
     deliveries: int = 0
+    # Applications that the acting browser can be asked to tell (Front-Channel Logout): show it the receipt.
+    frontchannel: int = 0
     access_expires_at: datetime | None = None
 
 
@@ -234,9 +236,11 @@ def end_targets(
         expire_codes(tx, AuthorizationCode.session_id.in_(of_event))
     if access_expires_at is not None:
         tx.execute(update(LogoutEvent).where(LogoutEvent.id == event_id).values(access_expires_at=access_expires_at))
-    deliveries = (
-        outbox.enqueue(tx, event_id=event_id, user_id=user_id, ended=ended, now=now) if tell_applications else 0
-    )
+    written = outbox.Written()
+    if tell_applications:
+        # Only what the acting browser itself held: no other browser of the person can be made to open anything.
+        here = actor.session_id if actor.browser_binding else None
+        written = outbox.enqueue(tx, event_id=event_id, user_id=user_id, ended=ended, acting_session_id=here, now=now)
     audit.record(
         tx,
         "sessions_ended" if targets.sessions else "participation_ended",
@@ -255,7 +259,8 @@ def end_targets(
         browsers=browsers,
         apps=apps,
         participations=len(ended),
-        deliveries=deliveries,
+        deliveries=written.pending,
+        frontchannel=written.frontchannel,
         access_expires_at=access_expires_at,
     )
 

@@ -5,19 +5,18 @@ the sign-in page that answers "why was I signed out?" (lesson 22). Reads only.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from sqlalchemy import or_, select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import aliased
 
 from idp.db.engine import Tx
-from idp.db.models import Client, DeliveryState, EndReason, LogoutDelivery, LogoutEvent, Session, SessionKind, User
+from idp.db.models import Client, EndReason, LogoutDelivery, LogoutEvent, Session, SessionKind, User
 from idp.kit.identifiers import is_identifier
 from idp.kit.opaque import hash_secret, split_handle
 from idp.sessions.policy import SessionPolicy, computed_end, is_live
-from idp.sessions.receipt import MAXIMUM_APPLICATIONS, ReceiptApplication
+from idp.sessions.receipt import HISTORY_LIFETIME, ReceiptApplication, find_applications
 
-HISTORY_LIFETIME = timedelta(days=90)
 MAXIMUM_APPROVED = 100
 
 
@@ -36,7 +35,7 @@ class ApprovedApp:
 
 @dataclass(frozen=True)
 class EndedDetails:
-    """One ended session of a person. Deliveries are those about this session alone."""
+    """One ended session of a person. Notices are those about this session alone; `event_id` has the whole receipt."""
 
     session_id: str
     kind: SessionKind
@@ -51,6 +50,7 @@ class EndedDetails:
     reason: str
     applications: tuple[ReceiptApplication, ...]
     access_expires_at: datetime | None
+    event_id: str | None
     approved: tuple[ApprovedApp, ...]
 
 
@@ -107,27 +107,13 @@ def find_ended(tx: Tx, *, user_id: str, session_id: str, now: datetime, policy: 
         started_at=session.started_at,
         ended_at=session.ended_at,
         reason=session.end_reason,
-        applications=_applications(tx, session),
+        applications=find_applications(
+            tx,
+            and_(LogoutDelivery.session_id == session.id, LogoutDelivery.event_id == session.logout_event_id),
+        ),
         access_expires_at=access_expires_at,
+        event_id=session.logout_event_id,
         approved=find_approved(tx, session, now, policy) if session.kind is SessionKind.BROWSER else (),
-    )
-
-
-def _applications(tx: Tx, session: Session) -> tuple[ReceiptApplication, ...]:
-    deliveries = tx.scalars(
-        select(LogoutDelivery)
-        .where(LogoutDelivery.session_id == session.id, LogoutDelivery.event_id == session.logout_event_id)
-        .order_by(LogoutDelivery.client_name, LogoutDelivery.id)
-        .limit(MAXIMUM_APPLICATIONS)
-    )
-    return tuple(
-        ReceiptApplication(
-            name=delivery.client_name,
-            state=delivery.state,
-            is_retrying=delivery.state is DeliveryState.PENDING and delivery.attempts > 0,
-            settled_at=delivery.settled_at,
-        )
-        for delivery in deliveries
     )
 
 

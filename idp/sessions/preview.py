@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, literal, or_, select
+from sqlalchemy import ColumnElement, and_, case, exists, func, literal, or_, select
 from sqlalchemy.orm import aliased
 
 from idp.db.engine import Tx
@@ -21,10 +21,14 @@ MAXIMUM_PREVIEWED_SESSIONS = 20
 
 @dataclass(frozen=True)
 class ApplicationPreview:
-    """A client that takes part in what would end, and whether it can be told."""
+    """A client that takes part in what would end, and whether it can be told.
+
+    `is_asked_here`: it can't, but this browser can be asked to open its front-channel address.
+    """
 
     name: str
     can_be_told: bool
+    is_asked_here: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,19 @@ class EndPreview:
 
 
 def preview_end(
-    tx: Tx, *, user_id: str, which: ColumnElement[bool], now: datetime, policy: SessionPolicy, named: bool = False
+    tx: Tx,
+    *,
+    user_id: str,
+    which: ColumnElement[bool],
+    now: datetime,
+    policy: SessionPolicy,
+    named: bool = False,
+    acting_session_id: str | None = None,
 ) -> EndPreview:
-    """What ending the sessions that match would end. Two statements; one more to name the sessions."""
+    """What ending the sessions that match would end. Two statements; one more to name the sessions.
+
+    `acting_session_id` is the session of the browser at hand: its applications may be asked through it.
+    """
     app = aliased(Client)
     ends = and_(Session.user_id == user_id, which, is_live(now, policy, client=app))
     counts = _counts(tx, ends, app)
@@ -77,7 +91,7 @@ def preview_end(
     return EndPreview(
         browsers=counts.get(SessionKind.BROWSER, 0),
         apps=counts.get(SessionKind.APP, 0),
-        applications=_applications(tx, ends, app),
+        applications=_applications(tx, ends, app, acting_session_id),
         sessions=tuple(SessionPreview(*row) for row in sessions),
     )
 
@@ -90,10 +104,16 @@ def preview_end_everything(
     now: datetime,
     policy: SessionPolicy,
     keep_apps: bool = False,
+    acting_session_id: str | None = None,
 ) -> EndPreview:
     """What "sign out everywhere", "everywhere else" or, with `keep_apps`, "in all browsers" would end."""
     return preview_end(
-        tx, user_id=user_id, which=everything_but(except_session_id, keep_apps=keep_apps), now=now, policy=policy
+        tx,
+        user_id=user_id,
+        which=everything_but(except_session_id, keep_apps=keep_apps),
+        now=now,
+        policy=policy,
+        acting_session_id=acting_session_id,
     )
 
 
@@ -138,15 +158,18 @@ def _counts(tx: Tx, ends: ColumnElement[bool], app: Any) -> dict[SessionKind, in
     return {row[0]: row[1] for row in rows}
 
 
-def _applications(tx: Tx, ends: ColumnElement[bool], app: Any) -> tuple[ApplicationPreview, ...]:
+def _applications(
+    tx: Tx, ends: ColumnElement[bool], app: Any, acting_session_id: str | None
+) -> tuple[ApplicationPreview, ...]:
+    asked = and_(Client.frontchannel_logout_uri.is_not(None), SessionClient.session_id == acting_session_id)
     rows = tx.execute(
-        select(Client.name, Client.backchannel_logout_uri.is_not(None))
+        select(Client.name, Client.backchannel_logout_uri.is_not(None), func.max(case((asked, 1), else_=0)))
         .join(SessionClient, SessionClient.client_id == Client.id)
         .join(Session, Session.id == SessionClient.session_id)
         .outerjoin(app, app.id == Session.client_id)
         .where(SessionClient.ended_at.is_(None), ends)
-        .distinct()
-        .order_by(Client.name)
+        .group_by(Client.id, Client.name, Client.backchannel_logout_uri)
+        .order_by(Client.name, Client.id)
         .limit(MAXIMUM_PREVIEWED_APPLICATIONS)
     )
-    return tuple(ApplicationPreview(name, bool(can_be_told)) for name, can_be_told in rows)
+    return tuple(ApplicationPreview(name, bool(told), is_asked_here=bool(asked)) for name, told, asked in rows)

@@ -6,11 +6,18 @@
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from werkzeug.datastructures import MIMEAccept
 
 from idp.db.models import DeliveryState, EndReason
-from idp.sessions import Receipt, ReceiptApplication
+from idp.sessions import Frame, Receipt, ReceiptApplication
 from idp.settings import Settings
+from idp.web.times import iso
 from idp.web.views import NoticeLine, ReceiptView
+
+MAXIMUM_LINES = 200
 
 _TITLES: dict[str, str] = {
     EndReason.SIGNED_OUT_EVERYWHERE: "You are signed out everywhere",
@@ -31,18 +38,28 @@ def receipt_view(receipt: Receipt, *, now: datetime, settings: Settings) -> Rece
         title=_TITLES.get(receipt.reason, "You are signed out"),
         what=_what_ended(receipt),
         occurred_at=receipt.occurred_at,
-        applications=notice_lines(receipt.applications, settings) if is_named else (),
+        applications=notice_lines(receipt.applications[:MAXIMUM_LINES], settings) if is_named else (),
         counts=() if is_named else _counted(receipt.applications, settings),
         last_access_at=receipt.access_expires_at,
         is_over=receipt.access_expires_at is not None and receipt.access_expires_at <= now,
         pending=receipt.pending > 0,
         apps_stay=receipt.reason in _APPS_STAY_AFTER and receipt.browsers > 0,
+        more=max(0, len(receipt.applications) - MAXIMUM_LINES) if is_named else 0,
+        frames=tuple(frame_address(frame, settings) for frame in receipt.frames),
     )
 
 
 def notice_lines(applications: Sequence[ReceiptApplication], settings: Settings) -> tuple[NoticeLine, ...]:
-    """One line per application, with its name as far as it is known."""
+    """One line per application and state, with its name as far as it is known."""
     return tuple(_line(application, settings) for application in applications)
+
+
+def frame_address(frame: Frame, settings: Settings) -> str:
+    """What the browser opens to tell one application (Front-Channel Logout §3: `iss` and `sid`, always both).
+
+    The registered address stays as it is, its own query included; what we add is ours and needs no parsing.
+    """
+    return f"{frame.uri}{'&' if '?' in frame.uri else '?'}{urlencode({'iss': settings.issuer, 'sid': frame.sid})}"
 
 
 def _what_ended(receipt: Receipt) -> str:
@@ -59,31 +76,76 @@ def _what_ended(receipt: Receipt) -> str:
 
 
 def _line(application: ReceiptApplication, settings: Settings) -> NoticeLine:
-    name = application.name or ""
+    name, count = application.name or "", application.count
     match application.state:
         case DeliveryState.TOLD:
-            return NoticeLine("Told at", "good", "check", name=name, at=application.settled_at)
+            return NoticeLine("Told at", "good", "check", name=name, at=application.settled_at, count=count)
         case DeliveryState.PENDING:
-            return NoticeLine("Trying again" if application.is_retrying else "Being told", "wait", "clock", name=name)
+            words = "Trying again" if application.is_retrying else "Being told"
+            return NoticeLine(words, "wait", "clock", name=name, count=count)
+        case DeliveryState.CANNOT_BE_TOLD if application.is_asked_here:
+            # Front-Channel Logout is a hope: frames say nothing back, and many browsers keep cookies from them.
+            return NoticeLine("Asked through this browser (cannot be confirmed)", "plain", "info", name, count)
         case DeliveryState.CANNOT_BE_TOLD:
             minutes = minutes_until_noticed(settings)
             words = f"Cannot be told, will notice within {minutes} minute{'' if minutes == 1 else 's'}"
-            return NoticeLine(words, "plain", "minus", name=name)
+            return NoticeLine(words, "plain", "minus", name=name, count=count)
         case DeliveryState.REFUSED | DeliveryState.GAVE_UP:
-            return NoticeLine("Failed: it could not be told", "bad", "cross", name=name)
+            return NoticeLine("Failed: it could not be told", "bad", "cross", name=name, count=count)
 
 
 def _counted(applications: tuple[ReceiptApplication, ...], settings: Settings) -> tuple[NoticeLine, ...]:
     """One line per state, without names."""
-    samples = [(_line(application, settings), application.state) for application in applications]
-    order = list(dict.fromkeys((line.words, line.tone, line.symbol) for line, _ in samples))
-    counts = Counter((line.words, line.tone, line.symbol) for line, _ in samples)
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for application in applications:
+        line = _line(application, settings)
+        counts[line.words, line.tone, line.symbol] += 1
     return tuple(
-        NoticeLine(words.removesuffix(" at"), tone, symbol, count=counts[words, tone, symbol])
-        for words, tone, symbol in order
+        NoticeLine(words.removesuffix(" at"), tone, symbol, count=count)
+        for (words, tone, symbol), count in counts.items()
     )
 
 
 def minutes_until_noticed(settings: Settings) -> int:
     """After how many whole minutes, at the latest, an application that can't be told finds its access gone (I3)."""
     return max(1, -(-int(settings.access_token_lifetime.total_seconds()) // 60))
+
+
+_STATES: dict[DeliveryState, str] = {
+    DeliveryState.TOLD: "told",
+    DeliveryState.PENDING: "being_told",
+    DeliveryState.REFUSED: "failed",
+    DeliveryState.GAVE_UP: "failed",
+    DeliveryState.CANNOT_BE_TOLD: "cannot_be_told",
+}
+
+
+def receipt_json(receipt: Receipt, *, now: datetime) -> dict[str, Any]:
+    """A receipt for programs: as much as the page says to the same reader, moments in UTC."""
+    over = receipt.access_expires_at is None or receipt.access_expires_at <= now
+    return {
+        "reason": receipt.reason,
+        "occurred_at": iso(receipt.occurred_at),
+        "browsers": receipt.browsers,
+        "apps": receipt.apps,
+        "applications": [_application_json(application) for application in receipt.applications],
+        "pending": receipt.pending,
+        "access_expires_at": iso(receipt.access_expires_at) if receipt.access_expires_at else None,
+        "is_over": over,
+    }
+
+
+def _application_json(application: ReceiptApplication) -> dict[str, Any]:
+    state = _STATES[application.state]
+    if application.state is DeliveryState.CANNOT_BE_TOLD and application.is_asked_here:
+        state = "asked_through_browser"
+    if application.is_retrying:
+        state = "trying_again"
+    named = {"name": application.name} if application.name is not None else {}
+    told_at = iso(application.settled_at) if application.settled_at else None
+    return {**named, "state": state, "at": told_at, "sessions": application.count}
+
+
+def wants_json(accept: MIMEAccept) -> bool:
+    """Whether a program asks, by `Accept: application/json`; a browser always prefers a page (RFC 9110 §12.5.1)."""
+    return accept.best_match(("text/html", "application/json"), "text/html") == "application/json"

@@ -104,7 +104,8 @@ class NoticeLine:
 class ReceiptView:
     """A receipt, ready to print: `what` ended at `occurred_at`.
 
-    `applications` are for the browser that signed out, `counts` for any other.
+    `applications` are for the browser that signed out and for the person, `counts` for any other; `more` are those that
+    found no room. `frames` are addresses that the page opens unseen (Front-Channel Logout).
     """
 
     title: str
@@ -116,6 +117,8 @@ class ReceiptView:
     is_over: bool = False
     pending: bool = False
     apps_stay: bool = False
+    more: int = 0
+    frames: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

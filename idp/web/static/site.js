@@ -47,6 +47,31 @@ if ("BroadcastChannel" in window) {
   }
 }
 
+// ── a receipt: the moment at which the last access dies, counted down ──
+function countDown() {
+  for (const left of document.querySelectorAll("[data-until]")) {
+    const seconds = Math.ceil((new Date(left.dataset.until).getTime() - Date.now()) / 1000);
+    if (Number.isNaN(seconds)) continue;
+    if (seconds > 0) {
+      left.textContent = `, in ${seconds >= 60 ? `${Math.floor(seconds / 60)} min ` : ""}${seconds % 60} s`;
+    } else {
+      left.parentElement.hidden = true;
+      const over = left.parentElement.parentElement.querySelector("#access-over");
+      if (over) over.hidden = false;
+    }
+  }
+}
+countDown();
+if (document.querySelector("[data-until]")) setInterval(countDown, 1_000);
+
+// ── Front-Channel Logout: on to the application when its frames have loaded, or after two seconds ──
+if (body.dataset.goOn) {
+  const frames = [...document.querySelectorAll("[data-front-channel]")];
+  const loaded = frames.map((frame) => new Promise((done) => frame.addEventListener("load", done)));
+  const longest = new Promise((done) => setTimeout(done, 2_000));
+  Promise.race([Promise.all(loaded), longest]).then(() => location.replace(body.dataset.goOn));
+}
+
 // ── a receipt with notices still on their way ──
 async function refreshReceipt(waits) {
   const here = document.getElementById("receipt-live");
