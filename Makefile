@@ -117,6 +117,30 @@ format: setup-dev  ## let ruff repair style and formatting
 audit: setup-dev  ## look the locked packages up in the vulnerability database (needs the internet)
 	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements/dev.txt
 
+# ── Prove ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+EXAMPLES ?= 100
+STEPS ?= 50
+.PHONY: stateful
+stateful: setup-dev  ## play EXAMPLES=100 random orders of STEPS=50 events against the model of the invariants
+	@IDP_TEST_STATEFUL_EXAMPLES=$(EXAMPLES) IDP_TEST_STATEFUL_STEPS=$(STEPS) $(BIN)/pytest -n 2 tests/stateful $(ARGS)
+
+ROUNDS ?= 50
+.PHONY: linearizability
+linearizability: setup-dev  ## judge ROUNDS=50 times the histories of fifty threads on two nodes
+	@IDP_TEST_LINEARIZABILITY_ROUNDS=$(ROUNDS) $(BIN)/pytest -n 2 tests/linearizability $(ARGS)
+
+.venv-mutate/.installed: requirements/mutate.txt .uv/.installed
+	@$(pip_settings_for_uv); \
+	$(UV) venv --quiet --clear --no-python-downloads --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv-mutate \
+	&& $(UV) pip sync --quiet --python .venv-mutate/bin/python --require-hashes requirements/mutate.txt
+	@touch $@
+
+.PHONY: mutate
+mutate: .venv-mutate/.installed  ## break the rules in small ways, each of which a test must see (ONLY="idp.tokens.turns.*")
+	@.venv-mutate/bin/mutmut run $(ONLY)
+	@.venv-mutate/bin/mutmut results
+
 # ── Containers ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 IMAGE ?= idp
@@ -152,6 +176,7 @@ lock: .uv/.installed  ## write requirements/*.txt anew from pyproject.toml (UPGR
 	@$(pip_settings_for_uv); \
 	$(COMPILE) $(UPGRADE) pyproject.toml --all-extras --group dev --group postgres -o requirements/dev.txt \
 	&& $(COMPILE) pyproject.toml --all-extras -c requirements/dev.txt -o requirements/runtime.txt \
+	&& $(COMPILE) pyproject.toml --all-extras --group dev --group postgres --group mutate -c requirements/dev.txt -o requirements/mutate.txt \
 	&& echo 'uv==$(UV_VERSION)' | $(COMPILE) - -o requirements/uv.txt
 
 .PHONY: migration
@@ -160,7 +185,7 @@ migration: setup-dev  ## draft the next migration from the models: MESSAGE="what
 
 .PHONY: clean
 clean:  ## remove what was installed or cached here; data in var/ stays
-	rm -rf .uv .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .uv .venv .venv-mutate mutants build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .PHONY: help
 help:  ## this list

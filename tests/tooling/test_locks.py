@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ["uv.txt", "runtime.txt", "dev.txt"]
+LOCKS = ["uv.txt", "runtime.txt", "dev.txt", "mutate.txt"]
 PINNED = re.compile(r"^([a-z0-9][a-z0-9._-]*)(?:\[[a-z0-9,-]+\])?==(\S+)", re.MULTILINE)
 
 
@@ -21,12 +21,16 @@ def _read(lock: str) -> str:
     return (ROOT / "requirements" / lock).read_text()
 
 
-def _declared() -> tuple[list[Requirement], list[Requirement]]:
+def _declared() -> dict[str, list[Requirement]]:
+    """What each lock must satisfy."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"].values()
-    groups = project["dependency-groups"].values()
+    groups = dict(project["dependency-groups"])
     runtime = [*project["project"]["dependencies"], *(name for extra in extras for name in extra)]
-    return list(map(Requirement, runtime)), [Requirement(name) for group in groups for name in group]
+    mutate = groups.pop("mutate")  # in an environment of its own
+    development = [*runtime, *(name for group in groups.values() for name in group)]
+    declared = {"runtime.txt": runtime, "dev.txt": development, "mutate.txt": [*development, *mutate]}
+    return {lock: list(map(Requirement, names)) for lock, names in declared.items()}
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -45,9 +49,8 @@ def test_a_lock_names_no_registry(lock: str) -> None:
 
 
 def test_the_locks_satisfy_what_the_project_declares() -> None:
-    runtime, development = _declared()
-
-    for requirements, pins in ((runtime, _pins("runtime.txt")), (runtime + development, _pins("dev.txt"))):
+    for lock, requirements in _declared().items():
+        pins = _pins(lock)
         for requirement in requirements:
             version = pins.get(canonicalize_name(requirement.name))
             assert version is not None, f"{requirement.name} is not locked: run make lock"
@@ -55,7 +58,7 @@ def test_the_locks_satisfy_what_the_project_declares() -> None:
 
 
 def test_tests_run_with_the_very_versions_that_are_installed_for_use() -> None:
-    assert _pins("runtime.txt").items() <= _pins("dev.txt").items()
+    assert _pins("runtime.txt").items() <= _pins("dev.txt").items() <= _pins("mutate.txt").items()
 
 
 def test_the_build_back_end_is_that_of_the_locked_uv() -> None:
