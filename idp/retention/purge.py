@@ -1,9 +1,9 @@
 """Deleting what nothing needs any more, kind after kind, in small batches that wait for nobody.
 
 What is kept longer than its own life: one-time things and client-credentials families a day; ended sessions with all
-that hangs on them, receipts and mail `history_lifetime`; the audit trail `audit_lifetime`. Live sessions, their
-families (reuse detection needs those) and notices still on their way are never touched. Rows that somebody holds are
-passed over: the next run finds them.
+that hangs on them, revoked families, receipts and mail `history_lifetime`; the audit trail `audit_lifetime`. Live
+sessions, their live families (reuse detection needs those) and notices on their way are never touched. Rows that
+somebody holds are passed over: the next run finds them.
 """
 
 from collections.abc import Callable, Sequence
@@ -136,6 +136,16 @@ def _client_credentials(now: datetime, _settings: Settings) -> Select[str]:
     )
 
 
+def _revoked_families(now: datetime, settings: Settings) -> Select[str]:
+    """Those that a living participation would carry along until its session goes; the others go with theirs."""
+    lives = exists().where(SessionClient.id == TokenFamily.session_client_id, SessionClient.ended_at.is_(None))
+    return (
+        select(TokenFamily.id)
+        .where(TokenFamily.revoked_at < now - settings.history_lifetime, lives)
+        .order_by(TokenFamily.revoked_at)
+    )
+
+
 def _participations(now: datetime, settings: Settings) -> Select[str]:
     return (
         select(SessionClient.id)
@@ -215,6 +225,11 @@ def _remove_sessions(tx: Tx, ids: Sequence[str]) -> int:
     return len(ids)
 
 
+def _remove_revoked_families(tx: Tx, ids: Sequence[str]) -> int:
+    _remove_families(tx, TokenFamily.id.in_(ids))
+    return len(ids)
+
+
 def _remove_families(tx: Tx, which: ColumnElement[bool]) -> None:
     """Families, and before them the codes that gave them: those belong to the browser session that approved."""
     _delete(tx, AuthorizationCode.family_id.in_(select(TokenFamily.id).where(which)), AuthorizationCode)
@@ -245,6 +260,7 @@ KINDS: tuple[Kind, ...] = (
     _kind("denied_access_tokens", "denied access tokens", _denied_tokens, _just_delete(DeniedAccessToken.jti)),
     _kind("guess_budgets", "guess budgets", _guess_budgets, _just_delete(GuessBudget.key)),
     _kind("client_credentials", "tokens of services", _client_credentials, _just_delete(TokenFamily.id)),
+    _kind("revoked_families", "revoked tokens", _revoked_families, _remove_revoked_families),
     _kind("participations", "applications' parts in sessions", _participations, _remove_participations),
     _kind("sessions", "ended sessions", _sessions, _remove_sessions),
     _kind("logout_events", "sign-outs and their notices", _events, _remove_events),

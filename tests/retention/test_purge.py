@@ -265,6 +265,24 @@ def test_an_application_that_left_a_living_session_is_forgotten_too(heart: Heart
     assert heart.current(session.handle) is not None
 
 
+def test_a_revoked_family_goes_after_the_history_though_its_participation_lives(heart: Heart) -> None:
+    client = heart.client()
+    session = heart.sign_in(heart.person())
+    revoked, live = (heart.tokens_for(session, client) for _ in range(2))
+    heart.change(heart.family(revoked), revoked_at=heart.now, revoke_reason="revoked")
+    participations = count(heart, SessionClient)
+
+    heart.clock.advance(days=90)
+    assert "revoked_families" not in {name for name, rows in purge(heart).items() if rows}
+    heart.clock.advance(seconds=1)
+    gone = purge(heart)
+
+    assert gone["revoked_families"] == 1
+    assert [family.id for family in heart.all(TokenFamily)] == [live.family_id]
+    assert count(heart, SessionClient) == participations
+    assert [code.family_id for code in heart.all(AuthorizationCode)] in ([], [live.family_id])
+
+
 def test_a_notice_on_its_way_from_a_living_session_keeps_its_event(heart: Heart) -> None:
     heart.with_settings(browser_absolute_lifetime=timedelta(days=400), browser_idle_lifetime=timedelta(days=400))
     client, person = heart.client(backchannel_logout_uri="https://app.example/bye"), heart.person()

@@ -78,6 +78,13 @@ class TokenFamily(Base):
             sqlite_where=text("user_id IS NULL"),
             postgresql_where=text("user_id IS NULL"),
         ),
+        # To purge by. A rotation never changes it, and a revoked family is never rotated.
+        Index(
+            "ix_token_families_revoked_at",
+            "revoked_at",
+            sqlite_where=text("revoked_at IS NOT NULL"),
+            postgresql_where=text("revoked_at IS NOT NULL"),
+        ),
         Index(
             "uq_token_families_status_index",
             "status_index",
