@@ -9,6 +9,7 @@ otherwise act on what another connection has changed since. Both databases are d
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from sqlalchemy.orm import Session as Tx
 from idp.db.bounded import BATCH_SECONDS, bound_answers
 from idp.db.models import Base
 
-__all__ = ["Database", "Tx", "db", "engine_options", "normalized_url"]
+__all__ = ["Database", "Tx", "db", "engine_options", "goes_first", "normalized_url"]
 
 # Flask-SQLAlchemy makes and owns the engine and serves Flask-Migrate; its scoped session is not used anywhere.
 db = SQLAlchemy(metadata=Base.metadata)
@@ -31,8 +32,12 @@ BUSY_TIMEOUT_SECONDS = 4
 SQLITE_WRITER_SECONDS = 15
 
 
+# Whether what this thread does may use the connections that are kept back: ends and refreshes may (design §1).
+goes_first: ContextVar[bool] = ContextVar("goes_first", default=False)
+
+
 class DatabaseBusy(Exception):
-    """The embedded database stayed locked by other writers for longer than we wait."""
+    """The embedded database stayed locked by other writers, or no connection became free, for longer than we wait."""
 
 
 def normalized_url(url: str) -> str:
@@ -70,14 +75,18 @@ class Database:
     """Opens transactions on one engine.
 
     `answer_seconds`: how long PostgreSQL may take for one answer before that is an `OperationalError`; None: for ever,
-    which only migrations may want. SQLite has its own time-out, and nobody on the way.
+    which only migrations may want. SQLite has its own time-out, and nobody on the way. `ordinary`: how many entries may
+    be open at once that do not go first; None: as many as there are connections.
     """
 
-    def __init__(self, engine: Engine, *, answer_seconds: float | None = BATCH_SECONDS) -> None:
+    def __init__(
+        self, engine: Engine, *, answer_seconds: float | None = BATCH_SECONDS, ordinary: int | None = None
+    ) -> None:
         self.engine = engine
         self.is_sqlite = engine.dialect.name == "sqlite"
         # SQLite's own waiting is polling and unfair: threads of one process queue here first.
         self._writers = threading.Lock()
+        self._places = threading.Semaphore(ordinary) if ordinary is not None else None
         if self.is_sqlite:
             _prepare_sqlite(engine)
         elif answer_seconds is not None:
@@ -86,7 +95,7 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Tx]:
         """One writing transaction: committed when the block ends, rolled back when it raises."""
-        with self._turn_to_write(), Tx(self.engine, expire_on_commit=False) as tx:
+        with self._place(), self._turn_to_write(), Tx(self.engine, expire_on_commit=False) as tx:
             if self.is_sqlite:
                 tx.connection(execution_options={"idp_begin": "IMMEDIATE"})
             yield tx
@@ -95,14 +104,15 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Tx]:
         """A transaction for reading only; what is written in it is rolled back."""
-        with Tx(self.engine, expire_on_commit=False) as tx:
+        with self._place(), Tx(self.engine, expire_on_commit=False) as tx:
             yield tx
 
     @contextmanager
     def autocommit(self) -> Iterator[Connection]:
         """A connection whose single statement is its own transaction on PostgreSQL; a short writing one on SQLite.
 
-        For the one-statement hot paths (docs/adr/0003): on PostgreSQL it saves the BEGIN and COMMIT round trips.
+        For the one-statement hot paths (docs/adr/0003): on PostgreSQL it saves the BEGIN and COMMIT round trips. They
+        go first.
         """
         if self.is_sqlite:
             with self._turn_to_write(), self.engine.connect() as connection:
@@ -112,6 +122,19 @@ class Database:
         else:
             with self.engine.connect() as connection:
                 yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        places = self._places
+        if places is None or goes_first.get():
+            yield
+            return
+        if not places.acquire(timeout=BUSY_TIMEOUT_SECONDS):
+            raise DatabaseBusy("the connections that are left are kept for ends and refreshes")
+        try:
+            yield
+        finally:
+            places.release()
 
     @contextmanager
     def _turn_to_write(self) -> Iterator[None]:

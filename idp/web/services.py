@@ -19,6 +19,8 @@ from idp.sessions import SessionPolicy
 from idp.settings import Settings, SettingsError
 
 EXTENSION = "idp"
+# Of a web process's connections, for what ends access and what keeps people working (`idp.web.priority`).
+KEPT_CONNECTIONS = 2
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,9 @@ def build_services(settings: Settings, *, clock: Clock | None = None, engine: En
         url = normalized_url(settings.database_url)
         database = Database(create_engine(url, **engine_options(url, settings.database_pool_size)))
     else:
-        database = Database(engine, answer_seconds=REQUEST_SECONDS)
+        size = settings.database_pool_size
+        ordinary = size - min(KEPT_CONNECTIONS, size // 2)
+        database = Database(engine, answer_seconds=REQUEST_SECONDS, ordinary=ordinary)
     keyring = Keyring(settings.known_secret, settings.secret_previous, settings.secret_leaked)
     return Services(
         settings=settings,

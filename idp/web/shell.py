@@ -12,11 +12,13 @@ from idp.web.errors import init_errors
 from idp.web.headers import init_headers
 from idp.web.limits import init_limits
 from idp.web.pages import init_templates
+from idp.web.priority import init_priority
 
 
 def init_app(app: Flask) -> None:
     """Install the page shell. Order matters: the request id first, then limits, then the CSRF check reads the form."""
     init_access_log(app)
+    init_priority(app)
     init_limits(app)
     init_browser_cookie(app)
     init_templates(app)
