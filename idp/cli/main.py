@@ -8,7 +8,7 @@ import click
 # name → (module, attribute, one line for the list). Late, so that `idp --help` needs none of the house.
 _COMMANDS = {
     "init": ("idp.cli.database", "init", "Make the database, keys and secret; nothing that is there is touched."),
-    "demo": ("idp.cli.demo", "demo", "Start provider, worker and a demo application, and say what to try."),
+    "demo": ("idp.cli.demo", "demo", "Start provider, worker, two applications and a mail catcher; say what to try."),
     "serve": ("idp.cli.serve", "serve", "Run the web server and a worker."),
     "worker": ("idp.cli.serve", "worker", "Deliver logout notices and end expired sessions."),
     "db": ("idp.cli.database", "db_commands", "Bring the database to this version's schema; make a restored one safe."),
