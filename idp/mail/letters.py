@@ -46,3 +46,26 @@ password and has no link that signs you in.
 def _paragraph(text: str, *, hanging: str = "") -> str:
     """Lines that no mail program has to break, but for words that are longer than a line."""
     return textwrap.fill(text, _WIDTH, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False)
+
+
+def too_many_copies(*, client_name: str, count: int, now: datetime, settings: Settings) -> Letter:
+    """The notice that a new sign-in with an app ended older ones, because only so many copies are kept (lesson 17)."""
+    name = " ".join(client_name.split()) or "An application"
+    older = "Its oldest sign-in was ended" if count == 1 else f"Its {count} oldest sign-ins were ended"
+    return Letter(
+        kind="too_many_copies",
+        subject=f"An older sign-in of {name} was ended",
+        body=f"""\
+You signed in with {name} once more, at {now:%H:%M} UTC on {now.day} {now:%B %Y}.
+
+{older}: of one app, only so many sign-ins are kept, and those that were not used for the longest
+time go first. Nothing is wrong, unless you did not sign in then.
+
+What you can do:
+- If a copy of {name} asks you to sign in again, do so.
+- See where you are signed in, and sign out what you do not know:
+  {settings.url("/account/sessions")}
+
+This message asks for no password and has no link that signs you in.
+""",
+    )

@@ -4,6 +4,7 @@ Owns what a session is and the one path by which it ends. Refuses to know HTTP, 
 "Session" means a sign-in here and nowhere a database handle, which is `tx`.
 """
 
+from idp.sessions.cap import end_surplus, lock_surplus
 from idp.sessions.census import count_people_of_client, forget_devices
 from idp.sessions.devices import ApprovedIn, DeviceRow, DevicesPage, EndedRow, list_devices
 from idp.sessions.end import Actor, Ended, end_everything, end_sessions
@@ -62,6 +63,7 @@ __all__ = [
     "end_everything",
     "end_participation",
     "end_sessions",
+    "end_surplus",
     "find_current",
     "find_live_session",
     "find_own_receipt",
@@ -71,6 +73,7 @@ __all__ = [
     "is_live",
     "join",
     "list_devices",
+    "lock_surplus",
     "lock_user",
     "preview_end",
     "preview_end_client",

@@ -29,7 +29,16 @@ from idp.db.models import (
 from idp.kit.identifiers import new_identifier, shard_key_in
 from idp.kit.keyring import Keyring
 from idp.kit.opaque import Secret, base64url, hash_secret, make_handle, new_secret, secret_matches, split_handle
-from idp.sessions import Device, SessionPolicy, is_live, join, lock_user, start_app_session
+from idp.sessions import (
+    Device,
+    SessionPolicy,
+    end_surplus,
+    is_live,
+    join,
+    lock_surplus,
+    lock_user,
+    start_app_session,
+)
 from idp.settings import Settings
 from idp.tokens.families import REFRESH_GRANT, start_user_family
 from idp.tokens.issued import OFFLINE_ACCESS, Issued, Refused, refuse_grant
@@ -129,6 +138,16 @@ def redeem_code(
         return refuse_grant(mismatch)
     # Locks from the top: the user (an app session may start), the session, then the code is read again.
     user = lock_user(tx, found.user_id)
+    surplus: list[str] = []
+    if makes_app_session(client, found.scope):
+        surplus = lock_surplus(
+            tx,
+            user_id=found.user_id,
+            client=client,
+            parent_id=found.session_id,
+            policy=SessionPolicy.of(settings),
+            now=now,
+        )
     session = _lock_live_session(tx, found.session_id, settings, now)
     found = tx.get(AuthorizationCode, found.id, populate_existing=True)
     if found is None:  # expired long ago, and purged meanwhile
@@ -143,6 +162,7 @@ def redeem_code(
         return refuse_grant("the session ended since")
     if AUTHORIZATION_CODE_GRANT not in client.grant_types:
         return refuse_grant("the client may no longer use codes")
+    end_surplus(tx, user_id=user.id, client=client, surplus=surplus, settings=settings, now=now)
     issued = _redeem(tx, found, client=client, user=user, parent=session, settings=settings, keyring=keyring, now=now)
     claimed = tx.execute(
         update(AuthorizationCode)

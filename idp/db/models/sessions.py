@@ -30,6 +30,7 @@ class EndReason(StrEnum):
     ENDED_BY_ADMINISTRATOR = "ended_by_administrator"
     IDLE = "idle"
     EXPIRED = "expired"
+    SESSION_CAP = "session_cap"
     PASSWORD_CHANGED = "password_changed"
     USER_DISABLED = "user_disabled"
     USER_DELETED = "user_deleted"
