@@ -284,6 +284,31 @@ def test_the_next_due_moment_is_known_and_settled_ones_do_not_count(heart: Heart
     assert next_due() is None
 
 
+def test_of_several_the_earliest_is_the_next_due_and_full_hosts_are_passed_over(heart: Heart) -> None:
+    earliest = heart.now
+    signed_out(heart, "https://a.example/x")
+    heart.clock.advance(seconds=1)
+    signed_out(heart, "https://b.example/x", people=2)
+
+    with heart.database.reading() as tx:
+        assert outbox.find_next_due(tx) == earliest
+        assert outbox.find_next_due(tx, full_hosts=frozenset({"a.example"})) == heart.now
+        assert outbox.find_next_due(tx, full_hosts=frozenset({"b.example"})) == earliest
+
+
+def test_a_notice_that_was_given_back_is_due_now_and_held_by_nobody(heart: Heart) -> None:
+    signed_out(heart, URI)
+    leased = claim(heart)
+    heart.clock.advance(seconds=1)
+
+    with heart.database.transaction() as tx:
+        assert outbox.release(tx, leased, now=heart.now) == 1
+        assert outbox.release(tx, [], now=heart.now) == 0
+
+    [row] = deliveries(heart)
+    assert (row.next_attempt_at, row.lease_holder, row.leased_until) == (heart.now, None, None)
+
+
 def test_many_workers_lease_each_notice_exactly_once(heart: Heart, open_database: Callable[[], Database]) -> None:
     signed_out(heart, *(f"https://{number}.example/x" for number in range(20)), people=2)
     nodes = [open_database() for _ in range(3)]

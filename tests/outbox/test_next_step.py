@@ -149,6 +149,28 @@ def test_retry_after_is_honoured_up_to_an_hour_and_nonsense_ignored(value: str, 
     assert seconds_until_retry(answer(status, retry_after=value)) == seconds
 
 
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("999999999", 999_999_999),
+        ("1000000000", 10**9),
+        ("9999999999", 10**9),
+        ("١٢٠", 0),
+        ("Sat, 21 Nov 2026 13:00:00 +0100", 0),
+        ("Sat, 21 Nov 2026 13:05:00 +0100", 300),
+    ],
+)
+def test_retry_after_is_read_to_the_second_whatever_its_length_script_or_zone(value: str, seconds: int) -> None:
+    assert read_retry_after(value, now=NOW) == timedelta(seconds=seconds)
+
+
+def test_who_still_says_no_when_the_day_is_over_has_refused() -> None:
+    over = timedelta(hours=24)
+
+    assert step(answer(404), attempts=3, refusals=2, age=over) == Settle(DeliveryState.REFUSED)
+    assert step(answer(503), attempts=3, refusals=2, age=over) == Settle(DeliveryState.GAVE_UP)
+
+
 def test_retry_after_never_passes_the_deadline() -> None:
     age = timedelta(hours=23, minutes=50)
 
