@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,24 @@ class LengthOfTime(click.ParamType[timedelta]):
             return TypeAdapter(Duration).validate_python(value)
         except ValidationError:
             self.fail(f"{value!r} is no length of time: write 90, 5m, 24h or 28d.", param, ctx)
+
+
+class Moment(click.ParamType[datetime]):
+    """A moment of ISO 8601 with its offset; a bare one would mean another thing in every time zone."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Text → aware moment."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no moment: write 2026-11-21T03:00:00Z.", param, ctx)
+        if moment.tzinfo is None:
+            self.fail(f"{value!r} has no time zone: write 2026-11-21T03:00:00Z.", param, ctx)
+        return moment.astimezone(UTC)
 
 
 def print_json(value: Any) -> None:

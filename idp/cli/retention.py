@@ -1,11 +1,10 @@
 """`idp purge` and `idp db restored`: long work in short transactions, with a bar that shows how far it is."""
 
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
 
 import click
 
-from idp.cli.context import OPERATOR, json_option, opened_services, plural, print_json, print_table
+from idp.cli.context import OPERATOR, Moment, json_option, opened_services, plural, print_json, print_table
 from idp.retention import KINDS, count_people_live_since, end_live_since, invalidate_half_way, purge_batch
 from idp.retention.purge import BATCH
 from idp.web.services import Services
@@ -64,28 +63,10 @@ def _purge(services: Services, due: dict[str, int], *, batch: int, hidden: bool)
     return deleted
 
 
-class _Moment(click.ParamType[datetime]):
-    """A moment of ISO 8601 with its offset; a bare one would mean another thing in every time zone."""
-
-    name = "moment"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Text → aware moment."""
-        if isinstance(value, datetime):
-            return value
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is no moment: write 2026-11-21T03:00:00Z.", param, ctx)
-        if moment.tzinfo is None:
-            self.fail(f"{value!r} has no time zone: write 2026-11-21T03:00:00Z.", param, ctx)
-        return moment.astimezone(UTC)
-
-
 @click.command()
 @click.option(
     "--since",
-    type=_Moment(),
+    type=Moment(),
     required=True,
     help="When the restored back-up was made, or earlier: 2026-11-21T03:00:00Z.",
 )

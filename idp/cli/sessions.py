@@ -1,12 +1,14 @@
 """`idp sessions list` and `idp sessions end`: what an administrator does when somebody's access must stop now."""
 
+from datetime import datetime
 from typing import Any
 
 import click
 
-from idp.cli.context import OPERATOR, json_option, opened_services, print_json, print_table
+from idp.cli.context import OPERATOR, Moment, json_option, opened_services, print_json, print_table
 from idp.cli.ended import print_ended
 from idp.cli.lookup import get_user
+from idp.cli.mass_end import end_many
 from idp.db.models import EndReason
 from idp.sessions import DeviceRow, end_everything, end_sessions, list_devices
 from idp.web.services import Services
@@ -35,14 +37,36 @@ def list_(user_name: str, as_json: bool) -> None:
 
 
 @sessions.command()
-@_user_option
+@click.option("--user", "user_name", help="E-mail address, username or sub; with --all or --session.")
+@click.option("--everybody", is_flag=True, help="Of everybody: all browsers, apps and tools.")
+@click.option("--client", "client_id", help="Of everybody, what this application has; browsers stay signed in.")
+@click.option("--begun-before", type=Moment(), help="With --everybody: only what began before; to go on after a stop.")
+@click.option("--yes", "is_sure", is_flag=True, help="Do not ask first.")
 @click.option("--all", "everything", is_flag=True, help="Every browser, app and tool, and everything half-way.")
 @click.option(
     "--session", "session_ids", multiple=True, help="This session, as `idp sessions list` names it. Repeatable."
 )
 @json_option
-def end(user_name: str, everything: bool, session_ids: tuple[str, ...], as_json: bool) -> None:
-    """End a person's sessions. They are dead when this returns; the applications are told by the worker."""
+def end(
+    user_name: str | None,
+    everybody: bool,
+    client_id: str | None,
+    begun_before: datetime | None,
+    is_sure: bool,
+    everything: bool,
+    session_ids: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """End a person's sessions, or everybody's. They are dead when this returns; the worker tells the applications."""
+    if (user_name is not None) + everybody + (client_id is not None) != 1:
+        raise click.UsageError("Say whose: --user, --everybody or --client, one of them.")
+    if begun_before is not None and not everybody:
+        raise click.UsageError("--begun-before goes with --everybody.")
+    if user_name is None:
+        if everything or session_ids:
+            raise click.UsageError("--all and --session go with --user.")
+        end_many(client_id, before=begun_before, is_sure=is_sure, as_json=as_json)
+        return
     if everything == bool(session_ids):
         raise click.UsageError("Give either --all or --session.")
     with opened_services() as services:

@@ -11,6 +11,7 @@ from idp.sessions.end import Actor, Ended, end_everything, end_sessions
 from idp.sessions.end_client import end_client_everywhere, end_client_for_user, end_participation
 from idp.sessions.find import CurrentSession, find_current, renew_secret, touch
 from idp.sessions.live import LiveSession, UsedApplication, find_live_session, rename_session
+from idp.sessions.mass_end import MassEnd, count_people, end_next_people
 from idp.sessions.participations import SidOwner, find_sid, join
 from idp.sessions.policy import REFRESH_TOUCH_INTERVAL, SessionPolicy, is_live
 from idp.sessions.preview import (
@@ -47,6 +48,7 @@ __all__ = [
     "EndedRow",
     "Frame",
     "LiveSession",
+    "MassEnd",
     "Receipt",
     "ReceiptApplication",
     "SessionPolicy",
@@ -56,11 +58,13 @@ __all__ = [
     "StartedSession",
     "UsedApplication",
     "chosen",
+    "count_people",
     "count_people_of_client",
     "end_chosen",
     "end_client_everywhere",
     "end_client_for_user",
     "end_everything",
+    "end_next_people",
     "end_participation",
     "end_sessions",
     "end_surplus",
