@@ -15,6 +15,7 @@ _COMMANDS = {
     "users": ("idp.cli.users", "users", "Create, list, disable, enable and delete people; set a password."),
     "clients": ("idp.cli.clients", "clients", "Create, change, list, disable and delete applications."),
     "sessions": ("idp.cli.sessions", "sessions", "List and end sign-ins."),
+    "policy": ("idp.cli.policy", "policy_commands", "Decide how long sign-ins live, while everything runs."),
     "purge": ("idp.cli.retention", "purge", "Delete what nothing needs any more; the worker does so daily."),
     "doctor": ("idp.cli.doctor", "doctor", "Look at everything around this installation, and say what to do."),
     "keys": ("idp.cli.keys", "keys", "List, rotate, retire and reseal signing keys."),

@@ -16,7 +16,8 @@ from idp.kit.opaque import Secret
 from idp.login.next_step import SignInState, Step, next_step
 from idp.login.password import ProvenPerson, TooManyGuesses, WrongPair, check_password, start_session
 from idp.login.waiting import Waiting, WaitingIsOver, find_waiting, single
-from idp.sessions import CurrentSession, SignInRefused
+from idp.policy import read_in_force
+from idp.sessions import CurrentSession, SessionPolicy, SignInRefused
 from idp.sessions.why import why_ended
 from idp.web.reasons import reason_at_sign_in
 from idp.web.times import length
@@ -91,7 +92,7 @@ def sign_in() -> Response:
     web.renew_csrf()
     web.forget_current_session()
     response = web.see_other(waiting.destination)
-    web.set_handle(response, started.handle, keep_signed_in=keep)
+    web.set_handle(response, started.handle, keep_signed_in=started.keep_for is not None, keep_for=started.keep_for)
     return response
 
 
@@ -125,7 +126,8 @@ def _reason(session: CurrentSession | None, now: datetime) -> str | None:
         return None
     services = web.current_services()
     with services.database.reading() as tx:
-        return reason_at_sign_in(why_ended(tx, handle=handle, now=now, policy=services.policy))
+        policy = SessionPolicy.today(tx, services.settings)
+        return reason_at_sign_in(why_ended(tx, handle=handle, now=now, policy=policy))
 
 
 def _form(
@@ -137,7 +139,9 @@ def _form(
     reason: str | None = None,
     status: int = 200,
 ) -> Response:
-    settings = web.current_services().settings
+    services = web.current_services()
+    with services.database.reading() as tx:
+        settings = read_in_force(tx, services.settings).settings
     query = dict(waiting.query)
     if single(request, "switch") == "yes":
         query["switch"] = "yes"
@@ -152,7 +156,7 @@ def _form(
         action=own_login_address(query),
         hidden={},
         username=username,
-        may_keep=True,
+        may_keep=settings.keep_signed_in,
         keep_signed_in=keep,
         keep_for=length(settings.keep_signed_in_idle_lifetime),
     )

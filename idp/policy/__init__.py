@@ -4,13 +4,15 @@ Owns the table of what can be decided (`knobs`), the values in force, and how a 
 what follows from a value: that is `idp.sessions` and `idp.tokens`. Settings remain the defaults (docs/adr/0010).
 """
 
-from idp.policy.change import PolicyProblem, ask_for_sign_in, find_revision, set_value, unset_value
-from idp.policy.in_force import PolicyState, Row, list_in_force, read_in_force
+from idp.policy.change import Changed, PolicyProblem, ask_for_sign_in, find_revision, set_value, unset_value
+from idp.policy.in_force import SIGN_IN_AGAIN_SINCE, PolicyState, Row, list_in_force, read_in_force
 from idp.policy.in_statement import value_in_force
-from idp.policy.knobs import KNOBS, Knob, find_knob
+from idp.policy.knobs import KNOBS, Knob, find_knob, spell, to_integer
 
 __all__ = [
     "KNOBS",
+    "SIGN_IN_AGAIN_SINCE",
+    "Changed",
     "Knob",
     "PolicyProblem",
     "PolicyState",
@@ -21,6 +23,8 @@ __all__ = [
     "list_in_force",
     "read_in_force",
     "set_value",
+    "spell",
+    "to_integer",
     "unset_value",
     "value_in_force",
 ]

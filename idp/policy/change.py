@@ -1,7 +1,7 @@
 """Deciding: setting and unsetting values within their bounds, each with its audit row in the same commit.
 
-Every change first raises the row `revision`, which makes changes wait for each other (two that fit each alone might
-contradict each other together) and tells workers that there is something to write down.
+Every change first locks the row `revision`, so that changes wait for each other (two that fit each alone might
+contradict each other together), and then raises it, which tells workers that there may be something to write down.
 """
 
 from dataclasses import dataclass
@@ -64,12 +64,13 @@ def unset_value(
 
 def ask_for_sign_in(tx: Tx, *, since: datetime, actor: str, now: datetime) -> bool:
     """Declare every session over whose sign-in is older than `since`. False when that was said already, or later."""
-    _raise_revision(tx, now)
+    _lock_revision(tx, now)
     before = tx.scalar(select(PolicyValue.value).where(PolicyValue.name == SIGN_IN_AGAIN_SINCE))
     # Never back: what was declared over stays over (I1).
     if before is not None and before >= to_microseconds(since):
         return False
     _put(tx, SIGN_IN_AGAIN_SINCE, to_microseconds(since), now)
+    _raise_revision(tx, now)
     audit.record(tx, "sign_in_again", now=now, actor=actor, details={"since": since.isoformat(), "whom": "everyone"})
     return True
 
@@ -109,7 +110,7 @@ def _decide(
     actor: str,
     now: datetime,
 ) -> Changed | PolicyProblem:
-    _raise_revision(tx, now)
+    _lock_revision(tx, now)
     today = read_in_force(tx, settings).settings
     client = _lock_client(tx, client_id) if client_id is not None else None
     if client_id is not None and client is None:
@@ -144,6 +145,7 @@ def _decide(
         tx.execute(delete(PolicyValue).where(PolicyValue.name == knob.name))
     else:
         _put(tx, knob.name, to_integer(value), now)
+    _raise_revision(tx, now)
     audit.record(
         tx,
         "policy_changed",
@@ -164,12 +166,18 @@ def _lock_client(tx: Tx, client_id: str) -> Client | None:
     )
 
 
+def _lock_revision(tx: Tx, now: datetime) -> None:
+    insert = _insert(tx, _REVISION, 0, now)
+    # An update that changes nothing: it takes the lock also where the row was there before.
+    tx.execute(insert.on_conflict_do_update(index_elements=[PolicyValue.name], set_={"value": PolicyValue.value}))
+
+
 def _raise_revision(tx: Tx, now: datetime) -> None:
-    insert = _insert(tx, _REVISION, 1, now)
     tx.execute(
-        insert.on_conflict_do_update(
-            index_elements=[PolicyValue.name], set_={"value": PolicyValue.value + 1, "set_at": now}
-        )
+        update(PolicyValue)
+        .where(PolicyValue.name == _REVISION)
+        .values(value=PolicyValue.value + 1, set_at=now)
+        .execution_options(synchronize_session=False)
     )
 
 

@@ -30,6 +30,11 @@ class Knob:
     is_for_clients: bool = False
     is_for_everyone: bool = True
 
+    @property
+    def ends_sessions(self) -> bool:
+        """Whether a smaller value may end sign-ins that are live now."""
+        return self.name.endswith(("_idle_lifetime", "_absolute_lifetime")) or self.name == "keep_signed_in"
+
     def default(self, settings: Settings) -> Value:
         """What counts when nothing was decided: the setting of the same name."""
         value: Value = getattr(settings, self.name)
@@ -47,7 +52,9 @@ class Knob:
 
     def is_within_bounds(self, value: Value) -> bool:
         """Whether an operator may choose this value."""
-        return self.least is None or self.most is None or bool(self.least <= value <= self.most)  # type: ignore[operator]
+        if self.least is None or self.most is None:
+            return True
+        return to_integer(self.least) <= to_integer(value) <= to_integer(self.most)
 
     def bounds(self) -> str:
         """What may be chosen, in words."""
@@ -63,7 +70,8 @@ def spell(value: Value) -> str:
     if isinstance(value, int):
         return str(value)
     seconds = value // timedelta(seconds=1)
-    unit, size = next((unit, size) for unit, size in reversed(_UNITS.items()) if seconds % size == 0 or size == 1)
+    whole = [(unit, size) for unit, size in _UNITS.items() if seconds >= size and seconds % size == 0]
+    unit, size = whole[-1] if whole else ("s", 1)
     return f"{seconds // size}{unit}"
 
 

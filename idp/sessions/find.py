@@ -5,11 +5,13 @@ The check is one statement over session and user: validity is derived here and n
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import BigInteger, ColumnElement, LargeBinary, Select, String, and_, bindparam, or_, select, update
 
 from idp.db.engine import Tx
 from idp.db.models import Session, SessionKind, User
+from idp.db.types import micros, to_microseconds
 from idp.kit.opaque import Secret, hash_secret, make_handle, new_secret, split_handle
 from idp.sessions.policy import PAGE_TOUCH_INTERVAL, SessionPolicy, is_live
 
@@ -44,18 +46,8 @@ def find_current(tx: Tx, *, handle: str | None, now: datetime, policy: SessionPo
     if parts is None:
         return None
     session_id, secret = parts
-    row = tx.execute(
-        select(Session, User)
-        .join(User, User.id == Session.user_id)
-        .where(
-            Session.id == session_id,
-            Session.kind == SessionKind.BROWSER,
-            has_cookie_secret(secret, now),
-            is_live(now, policy),
-            User.disabled_at.is_(None),
-            User.deleted_at.is_(None),
-        )
-    ).one_or_none()
+    presented = {"id": session_id, "hashed": hash_secret(secret.reveal()), "now": to_microseconds(now)}
+    row = tx.execute(_owner_of_cookie(policy), presented).one_or_none()
     if row is None:
         return None
     session, user = row
@@ -75,6 +67,27 @@ def find_current(tx: Tx, *, handle: str | None, now: datetime, policy: SessionPo
         last_active_at=session.last_active_at,
         needs_touch=now - session.last_active_at >= PAGE_TOUCH_INTERVAL,
         was_previous_secret=session.secret_hash != hash_secret(secret.reveal()),
+    )
+
+
+@lru_cache(maxsize=8)
+def _owner_of_cookie(policy: SessionPolicy) -> Select[Session, User]:
+    # Written once per policy: every page asks it, and making the expression costs more than the database's answer.
+    moment, hashed = bindparam("now", type_=BigInteger()), bindparam("hashed", type_=LargeBinary())
+    return (
+        select(Session, User)
+        .join(User, User.id == Session.user_id)
+        .where(
+            Session.id == bindparam("id", type_=String()),
+            Session.kind == SessionKind.BROWSER,
+            or_(
+                Session.secret_hash == hashed,
+                and_(Session.previous_secret_hash == hashed, micros(Session.previous_secret_until) > moment),
+            ),
+            is_live(moment, policy),
+            User.disabled_at.is_(None),
+            User.deleted_at.is_(None),
+        )
     )
 
 

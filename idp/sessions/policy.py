@@ -1,16 +1,20 @@
 """How long sessions live: the one place where "is it still live?" is decided, in SQL and in words.
 
 Ends are computed from today's policy at every check (design §3): nothing stored has to be updated when the policy
-changes, and an expired session is dead at once, long before the sweep writes that down.
+changes, and an expired session is dead at once, long before the sweep writes that down. What operators decided at run
+time is read inside the statement that asks (docs/adr/0010).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
 
+from idp import policy as decisions
 from idp.db.aliases import shared_alias
+from idp.db.engine import Tx
 from idp.db.models import Client, EndReason, Session, SessionKind, TokenFamily
 from idp.db.types import micros, to_microseconds
 from idp.settings import Settings
@@ -25,7 +29,11 @@ _FAMILY, _FAMILY_CLIENT = shared_alias(TokenFamily), shared_alias(Client)
 
 @dataclass(frozen=True)
 class SessionPolicy:
-    """Lifetimes of sessions for the installation; a client may set its own for its app sessions."""
+    """Lifetimes of sessions for the installation; a client may set its own for its app sessions.
+
+    `of` has the settings alone, which is enough for statements: those look up themselves what was decided at run time.
+    Whoever computes in Python asks `today`.
+    """
 
     browser_idle: timedelta
     keep_signed_in_idle: timedelta
@@ -36,6 +44,14 @@ class SessionPolicy:
     keep_signed_in: bool
     # How many live app sessions one person may have of one client; the oldest goes out. 0: as many as they like.
     app_sessions_per_client: int
+    # Sessions whose sign-in is older are over.
+    sign_in_again_since: datetime | None = None
+
+    @classmethod
+    def today(cls, tx: Tx, settings: Settings) -> "SessionPolicy":
+        """The policy in force: the settings, with what was decided at run time in their place. One statement."""
+        state = decisions.read_in_force(tx, settings)
+        return replace(cls.of(state.settings), sign_in_again_since=state.sign_in_again_since)
 
     @classmethod
     def of(cls, settings: Settings) -> "SessionPolicy":
@@ -82,6 +98,9 @@ def computed_end(
     """The end that today's policy gives a session whose latest activity, families included, is `last_active_at`."""
     idle_end = last_active_at + policy.idle_lifetime(session, client)
     absolute_end = session.started_at + policy.absolute_lifetime(session, client)
+    since = policy.sign_in_again_since
+    if since is not None and session.auth_time < since <= min(idle_end, absolute_end):
+        return ComputedEnd(since, EndReason.SIGN_IN_AGAIN)
     if absolute_end <= idle_end:
         return ComputedEnd(absolute_end, EndReason.EXPIRED)
     return ComputedEnd(idle_end, EndReason.IDLE)
@@ -117,6 +136,7 @@ def is_live(
     )
     return and_(
         session.ended_at.is_(None),
+        micros(session.auth_time) >= _in_force(policy).sign_in_again_since,
         micros(session.started_at) > absolute_cutoff,
         or_(micros(session.last_active_at) > idle_cutoff, used_since),
     )
@@ -126,16 +146,42 @@ def _cutoffs(
     now: datetime | ColumnElement[int], policy: SessionPolicy, session: Any, client: Any
 ) -> tuple[ColumnElement[int], ColumnElement[int]]:
     moment: Any = to_microseconds(now) if isinstance(now, datetime) else now
-    app_idle: Any = policy.app_idle // _MICROSECOND
-    app_absolute: Any = policy.app_absolute // _MICROSECOND
+    lifetimes = _in_force(policy)
+    app_idle, app_absolute = lifetimes.app_idle, lifetimes.app_absolute
     if client is not None:
         app_idle = func.coalesce(micros(client.app_idle_lifetime), app_idle)
         app_absolute = func.coalesce(micros(client.app_absolute_lifetime), app_absolute)
     is_app = session.kind == SessionKind.APP
-    idle = case(
-        (is_app, app_idle),
-        (session.keep_signed_in, policy.kept_idle // _MICROSECOND),
-        else_=policy.browser_idle // _MICROSECOND,
-    )
-    absolute = case((is_app, app_absolute), else_=policy.browser_absolute // _MICROSECOND)
+    idle = case((is_app, app_idle), (session.keep_signed_in, lifetimes.kept_idle), else_=lifetimes.browser_idle)
+    absolute = case((is_app, app_absolute), else_=lifetimes.browser_absolute)
     return moment - idle, moment - absolute
+
+
+class _InForce(NamedTuple):
+    """What a statement looks up: the decided value, or the setting's. All in microseconds."""
+
+    browser_idle: ColumnElement[int]
+    kept_idle: ColumnElement[int]
+    browser_absolute: ColumnElement[int]
+    app_idle: ColumnElement[int]
+    app_absolute: ColumnElement[int]
+    sign_in_again_since: ColumnElement[int]
+
+
+@lru_cache(maxsize=16)
+def _in_force(policy: SessionPolicy) -> _InForce:
+    def look_up(name: str, default: timedelta) -> ColumnElement[int]:
+        return decisions.value_in_force(name, default // _MICROSECOND)
+
+    browser_idle = look_up("browser_idle_lifetime", policy.browser_idle)
+    may_keep = decisions.value_in_force("keep_signed_in", int(policy.keep_signed_in)) > 0
+    return _InForce(
+        browser_idle=browser_idle,
+        kept_idle=case(
+            (may_keep, look_up("keep_signed_in_idle_lifetime", policy.keep_signed_in_idle)), else_=browser_idle
+        ),
+        browser_absolute=look_up("browser_absolute_lifetime", policy.browser_absolute),
+        app_idle=look_up("app_idle_lifetime", policy.app_idle),
+        app_absolute=look_up("app_absolute_lifetime", policy.app_absolute),
+        sign_in_again_since=decisions.value_in_force(decisions.SIGN_IN_AGAIN_SINCE, 0),
+    )

@@ -6,7 +6,7 @@ everywhere" raises the epoch under the same lock, so a sign-in that was half don
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from sqlalchemy import select, update
@@ -46,6 +46,8 @@ class StartedSession:
     session_id: str
     handle: Secret
     is_reauthentication: bool
+    # How long the browser may keep the cookie, at most; None: until it is closed.
+    keep_for: timedelta | None = None
     ended: Ended | None = None  # the session of another person, which this browser held before
 
 
@@ -67,7 +69,9 @@ def start_browser_session(
     `previous_handle` is the cookie that this browser held: a live session of the same person is kept, with a new secret
     and `auth_time` (OIDC Core §3.1.2.1, prompt=login); one of another person is ended, and its RPs are told.
     """
-    policy = SessionPolicy.of(settings)
+    policy = SessionPolicy.today(tx, settings)
+    keep_signed_in = keep_signed_in and policy.keep_signed_in
+    keep_for = policy.browser_absolute if keep_signed_in else None
     user = lock_user(tx, user_id)
     if user is None or user.disabled_at or user.deleted_at:
         return SignInRefused.ACCOUNT_CLOSED
@@ -77,7 +81,7 @@ def start_browser_session(
     if previous is not None and previous.user_id == user_id:
         handle = _reauthenticate(tx, previous, amr=amr, acr=acr, keep_signed_in=keep_signed_in, policy=policy, now=now)
         _record(tx, "reauthenticated", user_id, previous.id, device, amr, now)
-        return StartedSession(previous.id, handle, is_reauthentication=True)
+        return StartedSession(previous.id, handle, is_reauthentication=True, keep_for=keep_for)
     ended = None
     if previous is not None:
         ended = end_sessions(
@@ -110,7 +114,8 @@ def start_browser_session(
     tx.add(session)
     tx.flush()
     _record(tx, "sign_in", user_id, session.id, device, amr, now)
-    return StartedSession(session.id, Secret(make_handle(session.id, secret)), is_reauthentication=False, ended=ended)
+    handle = Secret(make_handle(session.id, secret))
+    return StartedSession(session.id, handle, is_reauthentication=False, keep_for=keep_for, ended=ended)
 
 
 def start_app_session(

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import case, func, or_, select, update
+from sqlalchemy import and_, case, false, func, or_, select, update
 from sqlalchemy.orm import aliased
 
 from idp.db.engine import Tx
 from idp.db.models import Client, EndReason, Session, SessionKind, TokenFamily
-from idp.db.types import micros
+from idp.db.types import micros, to_microseconds
 from idp.sessions.end import Actor, end_sessions
 from idp.sessions.policy import SessionPolicy, computed_end
 from idp.settings import Settings
@@ -33,7 +33,7 @@ def sweep(tx: Tx, *, now: datetime, settings: Settings, limit: int = 50) -> Swep
 
     The worker calls again, each time in a new transaction, until none was looked at.
     """
-    policy = SessionPolicy.of(settings)
+    policy = SessionPolicy.today(tx, settings)
     due = tx.execute(
         select(Session, Client)
         .outerjoin(Client, Client.id == Session.client_id)
@@ -89,18 +89,24 @@ def _latest_activity(tx: Tx, session_ids: list[str]) -> dict[str, datetime]:
 def tighten_hints(tx: Tx, *, settings: Settings, after: str = "", limit: int = 1000) -> str | None:
     """Pull the hints of live sessions forward to what today's policy says, `limit` sessions behind `after` by id.
 
-    Returns the id to go on behind, in a new transaction, or None at the end. A worker runs it when it starts: a policy
-    made shorter must end old sessions visibly too, not only for the checks. Rows that others hold are passed over, so
-    that nobody waits for us nor we for them.
+    Returns the id to go on behind, in a new transaction, or None at the end. A worker runs it when it starts and after
+    each change: a policy made shorter must end old sessions visibly too, not only for the checks. Where nobody may be
+    kept signed in, the privilege is taken for good: it does not come back with the policy. Rows that others hold are
+    passed over, so that nobody waits for us nor we for them.
     """
     page = tx.scalars(select(Session.id).where(Session.id > after).order_by(Session.id).limit(limit)).all()
     if not page:
         return None
-    earliest = _earliest_end(SessionPolicy.of(settings))
+    policy = SessionPolicy.today(tx, settings)
+    earliest = _earliest_end(policy)
+    is_late = micros(Session.sweep_at) > earliest
     loose = tx.scalars(
         select(Session.id)
         .where(
-            Session.id > after, Session.id <= page[-1], Session.ended_at.is_(None), micros(Session.sweep_at) > earliest
+            Session.id > after,
+            Session.id <= page[-1],
+            Session.ended_at.is_(None),
+            is_late if policy.keep_signed_in else or_(is_late, Session.keep_signed_in),
         )
         .with_for_update(key_share=True, skip_locked=True)
     ).all()
@@ -108,7 +114,10 @@ def tighten_hints(tx: Tx, *, settings: Settings, after: str = "", limit: int = 1
         tx.execute(
             update(Session)
             .where(Session.id.in_(loose))
-            .values(sweep_at=earliest)
+            .values(
+                sweep_at=case((is_late, earliest), else_=micros(Session.sweep_at)),
+                keep_signed_in=Session.keep_signed_in if policy.keep_signed_in else false(),
+            )
             .execution_options(synchronize_session=False)
         )
     return page[-1]
@@ -137,4 +146,8 @@ def _earliest_end(policy: SessionPolicy) -> Any:
     absolute_end = micros(Session.started_at) + case(
         (is_app, app_absolute), else_=policy.browser_absolute // microsecond
     )
-    return case((idle_end < absolute_end, idle_end), else_=absolute_end)
+    by_time = case((idle_end < absolute_end, idle_end), else_=absolute_end)
+    if policy.sign_in_again_since is None:
+        return by_time
+    since = to_microseconds(policy.sign_in_again_since)
+    return case((and_(micros(Session.auth_time) < since, by_time > since), since), else_=by_time)

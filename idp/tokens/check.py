@@ -16,7 +16,7 @@ from idp.kit.keyring import Keyring
 from idp.kit.opaque import secret_matches
 from idp.sessions import SessionPolicy, is_live
 from idp.settings import Settings
-from idp.tokens.families import turn_of
+from idp.tokens.families import turn_of, windows_in_force, windows_of
 from idp.tokens.jwts import AccessTokenClaims
 from idp.tokens.refresh_tokens import read_refresh_token
 from idp.tokens.turns import Turn
@@ -24,12 +24,17 @@ from idp.tokens.turns import Turn
 
 @dataclass(frozen=True)
 class LiveToken:
-    """A token that is good now, and whose it is. `user` is None for client credentials."""
+    """A token that is good now, and whose it is. `user` is None for client credentials.
+
+    `leeway` and `lost_answer` are those in force for its client, in microseconds.
+    """
 
     family: TokenFamily
     client: Client
     user: User | None
     sid: str | None
+    leeway: int
+    lost_answer: int
 
 
 def check_access_token(tx: Tx, *, claims: AccessTokenClaims, settings: Settings, now: datetime) -> LiveToken | None:
@@ -47,14 +52,15 @@ def check_refresh_token(tx: Tx, *, token: str, settings: Settings, keyring: Keyr
     live = _find_live(tx, presented.family_id, settings, now)
     if live is None or not secret_matches(presented.secret, live.family.secret_hash):
         return None
-    turn = turn_of(live.family, live.client, presented.generation, settings=settings, now=now)
+    windows = windows_of(live.leeway, live.lost_answer)
+    turn = turn_of(live.family, live.client, presented.generation, windows=windows, now=now)
     return live if turn in {Turn.ROTATE, Turn.HOLD, Turn.SKIP} else None
 
 
 def _find_live(tx: Tx, family_id: str, settings: Settings, now: datetime, *conditions: object) -> LiveToken | None:
     participation, session, user = aliased(SessionClient), aliased(Session), aliased(User)
     row = tx.execute(
-        select(TokenFamily, Client, user, participation.sid)
+        select(TokenFamily, Client, user, participation.sid, *windows_in_force(settings))
         .join(Client, Client.id == TokenFamily.client_id)
         .outerjoin(participation, participation.id == TokenFamily.session_client_id)
         .outerjoin(session, session.id == TokenFamily.session_id)

@@ -214,7 +214,7 @@ def _redeem(
             amr=code.amr,
             acr=code.acr,
             device=Device(code.device_name, code.os_name, code.agent_name, code.ip_address),
-            policy=SessionPolicy.of(settings),
+            policy=SessionPolicy.today(tx, settings),
             now=now,
         )
         audit.record(

@@ -1,7 +1,10 @@
 """Token families: starting one, the one row for everything issued from a redemption; and what a generation means."""
 
 import secrets
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, func
 
 from idp.db.engine import Tx
 from idp.db.models import (
@@ -14,9 +17,11 @@ from idp.db.models import (
     TokenFamily,
     User,
 )
+from idp.db.types import micros
 from idp.kit.identifiers import new_identifier, shard_key_in, shard_key_of
 from idp.kit.keyring import Keyring
 from idp.kit.opaque import Secret, hash_secret
+from idp.policy import value_in_force
 from idp.settings import Settings
 from idp.tokens.issued import (
     CLIENT_SUBJECT_PREFIX,
@@ -31,6 +36,7 @@ from idp.tokens.turns import Generations, Turn, decide
 from idp.users import subject_for
 
 REFRESH_GRANT = "refresh_token"
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def start_user_family(
@@ -118,15 +124,40 @@ def issue_client_credentials(
     )
 
 
-def turn_of(family: TokenFamily, client: Client, presented: int, *, settings: Settings, now: datetime) -> Turn:
+@dataclass(frozen=True)
+class Windows:
+    """How long after a rotation a token before is answered (`leeway`), and taken for a lost answer (`lost_answer`)."""
+
+    leeway: timedelta
+    lost_answer: timedelta
+
+
+def leeway_in_force(default: timedelta) -> ColumnElement[int]:
+    """SQL: the leeway of the joined `Client`, or else the installation's, in microseconds. `default`: the setting."""
+    # Zero is a policy too; only null means the installation's.
+    decided = value_in_force("refresh_leeway_lifetime", default // _MICROSECOND)
+    return func.coalesce(micros(Client.refresh_leeway_lifetime), decided)
+
+
+def windows_in_force(settings: Settings) -> tuple[ColumnElement[int], ColumnElement[int]]:
+    """SQL: leeway and lost-answer window for the joined `Client`: two columns, for `windows_of`."""
+    decided = value_in_force("lost_answer_lifetime", settings.lost_answer_lifetime // _MICROSECOND)
+    lost_answer = func.coalesce(micros(Client.lost_answer_lifetime), decided)
+    return leeway_in_force(settings.refresh_leeway_lifetime), lost_answer
+
+
+def windows_of(leeway: int, lost_answer: int) -> Windows:
+    """What the two columns of `windows_in_force` gave."""
+    return Windows(leeway * _MICROSECOND, lost_answer * _MICROSECOND)
+
+
+def turn_of(family: TokenFamily, client: Client, presented: int, *, windows: Windows, now: datetime) -> Turn:
     """What a genuine token of generation `presented` means for its family under today's policy."""
-    leeway, lost_answer = client.refresh_leeway_lifetime, client.lost_answer_lifetime
     return decide(
         Generations(family.generation, family.parent_generation, family.rotated_at),
         presented,
         now=now,
-        # Zero is a policy too; only null means the installation's.
-        leeway=settings.refresh_leeway_lifetime if leeway is None else leeway,
-        lost_answer=settings.lost_answer_lifetime if lost_answer is None else lost_answer,
+        leeway=windows.leeway,
+        lost_answer=windows.lost_answer,
         rotates=client.refresh_rotation is RefreshRotation.ALWAYS,
     )

@@ -23,7 +23,7 @@ from idp.kit.keyring import Keyring
 from idp.kit.opaque import new_secret, secret_matches
 from idp.sessions import REFRESH_TOUCH_INTERVAL, Actor, SessionPolicy, end_participation, touch
 from idp.settings import Settings
-from idp.tokens.families import turn_of
+from idp.tokens.families import turn_of, windows_in_force, windows_of
 from idp.tokens.issued import Issued, Refused, refuse_grant
 from idp.tokens.refresh_tokens import RefreshToken, read_refresh_token, write_refresh_token
 from idp.tokens.rotation import everything_is_live, is_entitled, rotate_or_hold, skip
@@ -155,7 +155,7 @@ def _settle_under_lock(tx: Tx, presented: _Presented, settings: Settings, keyrin
     # Session before family: the order of every end.
     tx.execute(select(Session.id).where(Session.id == seen.session_id).with_for_update(key_share=True))
     row = tx.execute(
-        select(TokenFamily, Client)
+        select(TokenFamily, Client, *windows_in_force(settings))
         .where(
             TokenFamily.id == token.family_id,
             TokenFamily.revoked_at.is_(None),
@@ -168,8 +168,8 @@ def _settle_under_lock(tx: Tx, presented: _Presented, settings: Settings, keyrin
     ).one_or_none()
     if row is None:
         return refuse_grant("family, session, person or client is no longer live")
-    family, client = row
-    turn = turn_of(family, client, token.generation, settings=settings, now=now)
+    family, client, leeway, lost_answer = row
+    turn = turn_of(family, client, token.generation, windows=windows_of(leeway, lost_answer), now=now)
     # Before whatever else is wrong with the request: a scope too wide must not hide a theft.
     if turn in {Turn.REUSE, Turn.AHEAD}:
         reason = EndReason.REFRESH_TOKEN_REUSE if turn is Turn.REUSE else EndReason.REFRESH_TOKEN_AHEAD

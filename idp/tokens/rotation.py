@@ -16,7 +16,7 @@ from idp.db.models import Client, RefreshRotation, Session, SessionClient, Token
 from idp.db.types import has_word, micros, to_microseconds
 from idp.sessions import SessionPolicy, is_live
 from idp.settings import Settings
-from idp.tokens.families import REFRESH_GRANT
+from idp.tokens.families import REFRESH_GRANT, leeway_in_force
 from idp.tokens.issued import OFFLINE_ACCESS
 from idp.tokens.refresh_tokens import RefreshToken
 
@@ -93,7 +93,7 @@ def rotate_or_hold(
 @lru_cache(maxsize=64)
 def _statement(terms: Terms, *, returns_all: bool, is_authenticated: bool, words: int) -> Any:
     moment, presented = _parameter("now"), _parameter("presented")
-    leeway = func.coalesce(micros(Client.refresh_leeway_lifetime), terms.leeway // _MICROSECOND)
+    leeway = leeway_in_force(terms.leeway)
     # A `rotated_at` in the future (a clock stepped back) counts as just now: elapsed time is never negative.
     is_recent = and_(TokenFamily.rotated_at.is_not(None), micros(TokenFamily.rotated_at) >= moment - leeway)
     is_rotation = and_(

@@ -5,6 +5,8 @@
 worth anything is decided by the database at every request, never by the cookie's own age.
 """
 
+from datetime import timedelta
+
 from flask import Request, Response
 
 from idp.kit.opaque import Secret
@@ -25,17 +27,19 @@ def read_handle(request: Request) -> str | None:
     return value if value and len(value) <= MAXIMUM_VALUE else None
 
 
-def set_handle(response: Response, handle: Secret, *, keep_signed_in: bool) -> None:
+def set_handle(
+    response: Response, handle: Secret, *, keep_signed_in: bool, keep_for: timedelta | None = None
+) -> None:
     """Give the browser its session. Without "keep me signed in" the cookie goes when the browser is closed.
 
-    A kept one gets the absolute lifetime, so that it need not be sent again with every request: that the session dies
-    28 idle days later is the database's business.
+    A kept one gets the absolute lifetime (`keep_for` is today's), so that it need not be sent again with every request:
+    that the session dies 28 idle days later is the database's business.
     """
     settings = current_services().settings
     response.set_cookie(
         cookie_name(settings, "session"),
         handle.reveal(),
-        max_age=settings.browser_absolute_lifetime if keep_signed_in else None,
+        max_age=(keep_for or settings.browser_absolute_lifetime) if keep_signed_in else None,
         path="/",
         secure=not settings.is_loopback_http,
         httponly=True,

@@ -29,6 +29,7 @@ _HISTORY: dict[str, str] = {
     EndReason.CLIENT_DELETED: "The application was removed",
     EndReason.CODE_REUSED: "A sign-in was used twice, as if it had been copied",
     EndReason.RESTORED: "Our records were restored from a backup",
+    EndReason.SIGN_IN_AGAIN: "The people who run this service asked for a new sign-in",
 }
 
 # What the next sign-in page in the same browser says. The first two a person meets only with an old copy of the cookie.
@@ -57,6 +58,7 @@ _AT_SIGN_IN: dict[str, str] = {
     EndReason.CLIENT_DELETED: "You were signed out because the application was removed.",
     EndReason.CODE_REUSED: "You were signed out because this sign-in was used twice.",
     EndReason.RESTORED: "You were signed out because our records were restored from a backup.",
+    EndReason.SIGN_IN_AGAIN: "You were signed out because the people who run this service asked for a new sign-in.",
 }
 
 

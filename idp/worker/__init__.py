@@ -6,9 +6,10 @@ A front door: the process (`process`), what it delivers at the same time (`deliv
 """
 
 from idp.worker.process import Worker
-from idp.worker.steps import attempt, deliver_due, deliver_mail, new_holder, purge, sweep_expired, tighten_hints
+from idp.worker.steps import Hints, attempt, deliver_due, deliver_mail, new_holder, purge, sweep_expired, tighten_hints
 
 __all__ = [
+    "Hints",
     "Worker",
     "attempt",
     "deliver_due",

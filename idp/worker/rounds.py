@@ -13,7 +13,7 @@ import structlog
 
 from idp import outbox
 from idp.web.services import Services
-from idp.worker.steps import deliver_mail, purge, sweep_expired, tighten_hints
+from idp.worker.steps import Hints, deliver_mail, purge, sweep_expired
 from idp.worker.trouble import Pause, describe
 
 SWEEP_EVERY_SECONDS = (10.0, 30.0)  # at random between, so that several workers spread out
@@ -32,12 +32,10 @@ log = structlog.get_logger("idp.worker")
 
 def sweep_regularly(services: Services, stopping: threading.Event) -> None:
     """Write down the ends that time brings."""
-    pause, has_tightened = Pause(), False
+    pause, hints = Pause(), Hints()
     while not stopping.is_set():
         try:
-            if not has_tightened:  # a policy that was made shorter ends old sessions visibly too
-                tighten_hints(services, is_stopping=stopping.is_set)
-                has_tightened = True
+            hints.follow_policy(services, is_stopping=stopping.is_set)
             sweep_expired(services, is_stopping=stopping.is_set)
             pause.reset()
             seconds = random.uniform(*SWEEP_EVERY_SECONDS)  # noqa: S311

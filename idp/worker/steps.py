@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import structlog
 
-from idp import mail, outbox, retention, sessions
+from idp import mail, outbox, policy, retention, sessions
 from idp.kit import metrics
 from idp.logout.backchannel import send_notice
 from idp.outbox import Claimed, CouldNotBuild, Settle
@@ -146,3 +146,27 @@ def tighten_hints(services: Services, *, is_stopping: Callable[[], bool] = lambd
     while after is not None and not is_stopping():
         with services.database.transaction() as tx:
             after = sessions.tighten_hints(tx, settings=services.settings, after=after)
+
+
+class Hints:
+    """The sweep's hints, brought to the policy whenever it may have become shorter; each worker has its own."""
+
+    def __init__(self) -> None:
+        self._revision: int | None = None
+        self._is_settled = False
+
+    def follow_policy(self, services: Services, *, is_stopping: Callable[[], bool] = lambda: False) -> bool:
+        """Tighten at the start, after each change, and once more a round later; returns whether it did.
+
+        Once more, because a sign-in under way during the change may have committed a hint of the policy before, behind
+        the place where we were.
+        """
+        with services.database.reading() as tx:
+            revision = policy.find_revision(tx)
+        if self._is_settled and revision == self._revision:
+            return False
+        is_new = revision != self._revision
+        tighten_hints(services, is_stopping=is_stopping)
+        if not is_stopping():
+            self._revision, self._is_settled = revision, not is_new
+        return True

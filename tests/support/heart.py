@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from idp import clients, sessions, tokens, users
+from idp import clients, policy, sessions, tokens, users
 from idp.clients import ClientSpec
 from idp.db.engine import Database
 from idp.db.models import Client, EndReason, Session, TokenFamily, User
 from idp.kit.keyring import Keyring
 from idp.kit.opaque import Secret
+from idp.policy import Changed, PolicyProblem
 from idp.sessions import Actor, Device, Ended, SessionPolicy, StartedSession
 from idp.settings import Settings, load_settings
 from idp.tokens import CodeRequest, Issued, Refused
@@ -64,6 +65,18 @@ class Heart:
     def with_settings(self, **changes: Any) -> None:
         """Today's policy changes."""
         self.settings = self.settings.model_copy(update=changes)
+
+    def decide(self, name: str, text: str | None, client: Client | None = None) -> Changed | PolicyProblem:
+        """An operator sets a policy value while everything runs, or unsets it (None)."""
+        given: dict[str, Any] = {
+            "name": name,
+            "client_id": client.id if client else None,
+            "settings": self.settings,
+            "actor": "operator",
+            "now": self.now,
+        }
+        with self.database.transaction() as tx:
+            return policy.unset_value(tx, **given) if text is None else policy.set_value(tx, text=text, **given)
 
     def person(self) -> User:
         name = f"person{next(self._names)}"

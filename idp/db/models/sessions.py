@@ -42,6 +42,7 @@ class EndReason(StrEnum):
     CLIENT_DELETED = "client_deleted"
     CODE_REUSED = "code_reused"
     RESTORED = "restored"
+    SIGN_IN_AGAIN = "sign_in_again"
 
 
 class Session(Base):
