@@ -128,22 +128,27 @@ class SigningIn(Play):
             window.visitor.at,
         )
 
-    @rule(target=codes, question=questions, allow=st.booleans(), node=nodes)
-    def answer_the_question(self, question: Question, allow: bool, node: int) -> Any:
-        """It counts once, in its browser, for the person, the sign-in and the epoch that it was shown to (I8, I9)."""
+    @rule(target=codes, question=questions, allow=st.booleans(), is_renewed=st.booleans(), node=nodes)
+    def answer_the_question(self, question: Question, allow: bool, is_renewed: bool, node: int) -> Any:
+        """It counts once, in its browser, for the person, the sign-in and the epoch that it was shown to (I8, I9).
+
+        `is_renewed`: the form carries today's CSRF token, so that all else about it must be what refuses it.
+        """
         here, window, place = self.at(node), question.window, question.place
+        token = self.open_account(window, node)
+        renewed = {"csrf_token": token} if is_renewed and token is not None else {}
         counts = (
             not question.answered
             and question.expires_at > self.now
-            and question.forms_since == window.forms_since
+            and (question.forms_since == window.forms_since or bool(renewed))
             and not question.application.disabled
             and window.place is place
             and place.is_live(self.now)
             and place.owner.epoch == question.epoch
         )
-        self.enter(window)
+        button = f"consent-{'allow' if allow else 'deny'}"
 
-        went = here.submit(window, question.form, at=question.at, button=f"consent-{'allow' if allow else 'deny'}")
+        went = here.submit(window, question.form, at=question.at, button=button, **renewed)
 
         assert ("code" in went.fields) == (counts and allow), (went.response.status_code, went.fields)
         assert (went.fields.get("error") == "access_denied") == (counts and not allow)

@@ -53,9 +53,20 @@ def test_a_question_from_before_everywhere_else_counts_no_more_even_in_the_brows
     question = story.leave_a_question_open(window, WIKI, False, 0)
     story.end_everything_else(window, 1)
 
-    story.answer_the_question(question, True, 0)
+    story.answer_the_question(question, True, False, 0)
+    story.answer_the_question(question, True, True, 1)
 
     assert not story.machine.world.codes
+
+
+def test_a_code_from_before_everywhere_else_is_worth_nothing_though_its_browser_stayed(story: Told) -> None:
+    window = story.sign_in(story.ada, False, 0)
+    code = story.authorize(window, WIKI, True, None, True, 0)
+    story.end_everything_else(window, 1)
+
+    story.redeem(code, "rightly", 0)
+
+    assert not story.machine.world.families
 
 
 def test_a_question_whose_person_gave_way_to_another_is_answered_by_nobody(story: Told) -> None:
@@ -63,7 +74,8 @@ def test_a_question_whose_person_gave_way_to_another_is_answered_by_nobody(story
     question = story.leave_a_question_open(window, BOARD, True, 1)
     story.sign_in_again(window, story.bob, False, 1)
 
-    story.answer_the_question(question, True, 0)
+    story.answer_the_question(question, True, False, 0)
+    story.answer_the_question(question, True, True, 0)
 
     assert not story.machine.world.codes
 
@@ -73,8 +85,8 @@ def test_an_open_question_outlives_a_sign_out_elsewhere_and_counts_once(story: T
     question = story.leave_a_question_open(window, WIKI, True, 0)
     story.sign_out(other, 1)
 
-    story.answer_the_question(question, True, 1)
-    story.answer_the_question(question, True, 0)
+    story.answer_the_question(question, True, False, 1)
+    story.answer_the_question(question, True, False, 0)
 
     assert len(story.machine.world.codes) == 1
 
