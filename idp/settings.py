@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
+from idp.kit.clear_site_data import refuse_too_much
 from idp.kit.opaque import Secret
 from idp.kit.uris import is_loopback_host
 from idp.kit.wording import is_storable
@@ -26,8 +27,7 @@ from idp.kit.wording import is_storable
 PREFIX = "IDP_"
 MINIMUM_SECRET_LENGTH = 32
 LONGEST_LIFETIME = timedelta(days=3650)
-# The second one `idp serve` gives to its own children (idp.kit.run_folder).
-_NOT_SETTINGS = {"IDP_CONFIG", "IDP_RUN_FOLDER"}
+_NOT_SETTINGS = {"IDP_CONFIG", "IDP_RUN_FOLDER"}  # the second `idp serve` gives to its children (idp.kit.run_folder)
 # Where "not at all" makes sense; any other length of zero would stop sign-ins or make a loop spin.
 _MAY_BE_ZERO = {
     "drain_lifetime",
@@ -109,6 +109,7 @@ class Settings(BaseModel):
     refresh_leeway_lifetime: Duration = timedelta(seconds=10)
     lost_answer_lifetime: Duration = timedelta(hours=24)
     receipt_lifetime: Duration = timedelta(hours=24)
+    clear_site_data: Annotated[TextList, AfterValidator(refuse_too_much)] = ("cache",)
     history_lifetime: Duration = timedelta(days=90)
     audit_lifetime: Duration = timedelta(days=400)
     signing_key_prepublish_lifetime: Duration = timedelta(hours=24)

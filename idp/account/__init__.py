@@ -4,7 +4,16 @@ Shows what the rooms below say, and calls their one path to end things. Ending n
 wants less access gets it.
 """
 
-from idp.account import activity, applications, choosing, ending, one_session, receipts, signed_in_devices
+from idp.account import (
+    activity,
+    applications,
+    choosing,
+    ending,
+    one_session,
+    receipts,
+    session_check,
+    signed_in_devices,
+)
 from idp.account.desk import blueprint
 
 __all__ = [
@@ -15,5 +24,6 @@ __all__ = [
     "ending",
     "one_session",
     "receipts",
+    "session_check",
     "signed_in_devices",
 ]

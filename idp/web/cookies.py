@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from flask import Request, Response
 
+from idp.kit.clear_site_data import header_value
 from idp.kit.opaque import Secret
 from idp.settings import Settings
 from idp.web.services import current_services
@@ -48,8 +49,10 @@ def set_handle(
 
 
 def clear_handle(response: Response) -> None:
-    """Take the session cookie away."""
+    """Take the session cookie away, and what the browser keeps of our pages (W3C Clear Site Data)."""
     settings = current_services().settings
+    if settings.clear_site_data:
+        response.headers["Clear-Site-Data"] = header_value(settings.clear_site_data)
     response.delete_cookie(
         cookie_name(settings, "session"),
         path="/",

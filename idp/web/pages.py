@@ -10,6 +10,8 @@ from typing import Any
 from flask import Flask, Response, g, make_response, redirect, render_template
 from jinja2 import StrictUndefined
 
+from idp.kit.opaque import base64url, hash_secret
+from idp.sessions import CurrentSession
 from idp.web import times
 from idp.web.headers import page_policy
 from idp.web.paths import own_url, static_path
@@ -71,6 +73,11 @@ def see_other(address: str) -> Response:
     return response
 
 
+def session_marker(session: CurrentSession) -> str:
+    """What a page keeps of whose it is: enough to notice that another sign-in took its place, and proof of nothing."""
+    return base64url(hash_secret(f"page:{session.id}:{session.user_id}")[:12])
+
+
 def init_templates(app: Flask) -> None:
     """Filters, names and strictness that all templates share."""
     environment = app.jinja_env
@@ -93,4 +100,5 @@ def init_templates(app: Flask) -> None:
             # What stands in the address bar: the one name that a phishing page cannot show there too.
             "site_name": current_services().settings.issuer_origin.partition("://")[2],
             "request_id": g.get("request_id", ""),
+            "session_marker": session_marker(session) if (session := g.get("current_session")) else "",
         }

@@ -43,7 +43,7 @@ def _digest(name: str) -> str:
 
 
 # Read once: the files are part of the installed package.
-_VERSIONS = {name: _digest(name) for name in ("site.css", "site.js", "icon.svg")}
+_VERSIONS = {name: _digest(name) for name in ("site.css", "site.js", "session.js", "icon.svg")}
 
 
 def static_path(name: str) -> str:

@@ -1,6 +1,6 @@
 // Enhancements only: every page works without this file (a browser without modules never loads it).
-// It keeps times fresh and local, re-checks a page shown again from the cache, tells other tabs about a
-// sign-out, and refreshes a receipt while notices are on their way. It never reads or stores a secret.
+// It keeps times fresh and local and refreshes a receipt while notices are on their way; session.js sees to pages that
+// outlive their session. It never reads or stores a secret.
 
 const body = document.body;
 
@@ -34,18 +34,6 @@ function showTimes(root = document) {
 }
 showTimes();
 setInterval(() => showTimes(), 30_000);
-
-// ── a page of a signed-in person must not outlive the session: not from the back/forward cache, not in other tabs ──
-if ("signedIn" in body.dataset) {
-  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
-}
-if ("BroadcastChannel" in window) {
-  const tabs = new BroadcastChannel("idp-session");
-  if ("signedOut" in body.dataset) tabs.postMessage("signed-out");
-  if ("signedIn" in body.dataset) {
-    tabs.addEventListener("message", (event) => { if (event.data === "signed-out") location.reload(); });
-  }
-}
 
 // ── a receipt: the moment at which the last access dies, counted down ──
 function countDown() {
