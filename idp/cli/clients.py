@@ -35,6 +35,7 @@ class _Asked:
     backchannel_logout_uri: str | None
     frontchannel_logout_uri: str | None
     frontchannel_logout_session_required: bool | None
+    logout_reason: bool | None
     post_logout_redirect_uris: tuple[str, ...]
     requires_pkce: bool | None
     first_party: bool | None
@@ -72,6 +73,12 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
                 "frontchannel_logout_session_required",
                 default=None,
                 help="It needs iss and sid there (default). They are sent in any case.",
+            ),
+            click.option(
+                "--logout-reason/--no-logout-reason",
+                "logout_reason",
+                default=None,
+                help="Its logout tokens say in one word why: the claim logout_reason. Default: they do not.",
             ),
             click.option(
                 "--post-logout-redirect-uri",
@@ -158,6 +165,7 @@ def create(languages: str, as_json: bool, **given: Any) -> None:
         requires_pkce=asked.requires_pkce is not False,
         post_logout_redirect_uris=asked.post_logout_redirect_uris,
         backchannel_logout_uri=asked.backchannel_logout_uri,
+        wants_logout_reason=bool(asked.logout_reason),
         frontchannel_logout_uri=asked.frontchannel_logout_uri,
         frontchannel_logout_session_required=asked.frontchannel_logout_session_required is not False,
         grant_types=grants,
@@ -259,7 +267,11 @@ def _changes(asked: _Asked, client: Client) -> dict[str, Any]:
 
 
 _ADDRESSES = {"backchannel_logout_uri", "frontchannel_logout_uri"}
-_FIELD_OF = {"first_party": "is_first_party", "id_token_alg": "id_token_signed_response_alg"}
+_FIELD_OF = {
+    "first_party": "is_first_party",
+    "logout_reason": "wants_logout_reason",
+    "id_token_alg": "id_token_signed_response_alg",
+}
 
 
 def _grants(asked: _Asked, client: Client) -> tuple[str, ...]:
@@ -290,6 +302,7 @@ def _shown(client: Client) -> dict[str, Any]:
         "redirect_uris": client.redirect_uris,
         "post_logout_redirect_uris": client.post_logout_redirect_uris,
         "backchannel_logout_uri": client.backchannel_logout_uri,
+        "logout_reason": client.wants_logout_reason,
         "frontchannel_logout_uri": client.frontchannel_logout_uri,
         "frontchannel_logout_session_required": client.frontchannel_logout_session_required,
         "grant_types": list(client.grant_types),

@@ -65,6 +65,7 @@ class ClientSpec:
     refresh_binding: RefreshBinding | None = None
     refresh_rotation: RefreshRotation = RefreshRotation.ALWAYS
     refresh_extends_session: bool = True
+    wants_logout_reason: bool = False
     access_token_lifetime: timedelta | None = None
     app_idle_lifetime: timedelta | None = None
     app_absolute_lifetime: timedelta | None = None

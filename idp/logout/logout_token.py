@@ -13,6 +13,7 @@ import jwt
 from idp.keys import Signer
 from idp.kit.opaque import base64url
 from idp.outbox import Claimed
+from idp.outbox.logout_reason import CLAIM
 
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 # Back-Channel Logout §2.4: "preferably at most two minutes in the future".
@@ -35,6 +36,8 @@ def make_logout_token(claimed: Claimed, *, signer: Signer, issuer: str, now: dat
         "toe": int(claimed.ended_at.timestamp()),
         # Never `nonce`: it is what tells this from an ID token (Back-Channel Logout §2.4).
     }
+    if claimed.logout_reason:
+        claims[CLAIM] = claimed.logout_reason
     return jwt.encode(
         claims,
         signer.key,

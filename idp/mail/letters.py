@@ -18,6 +18,30 @@ class Letter:
     body: str
 
 
+def signed_out(*, why: str, browsers: int, apps: int, now: datetime, settings: Settings) -> Letter:
+    """The notice that sessions ended by more than the person's own hand on one of them. `why` is a clause."""
+    counted = [
+        f"{count} {one if count == 1 else many}"
+        for count, one, many in ((browsers, "browser", "browsers"), (apps, "app or tool", "apps and tools"))
+        if count
+    ]
+    return Letter(
+        kind="signed_out",
+        subject="You were signed out",
+        body=f"""\
+You were signed out of {" and ".join(counted)} at {now:%H:%M} UTC on {now.day} {now:%B %Y}.
+
+Why: {why}.
+
+If you did this or expected it, nothing else is needed: sign in again where you want to. If not, look at what
+happened in your account, and ask the people who run this service:
+  {settings.url("/account/activity")}
+
+This message asks for no password and has no link that signs you in.
+""",
+    )
+
+
 def old_token_used(*, client_name: str, is_app: bool, now: datetime, settings: Settings) -> Letter:
     """The notice that an old copy of a refresh token was used and the app was signed out (design §5, *reuse*)."""
     name = " ".join(client_name.split()) or "An application"

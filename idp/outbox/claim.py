@@ -49,6 +49,7 @@ class Claimed:
     refusals: int
     holder: str
     leased_until: datetime
+    logout_reason: str | None = None
 
 
 def claim_due(
@@ -106,6 +107,7 @@ _COLUMNS = (
     LogoutDelivery.created_at,
     LogoutDelivery.attempts,
     LogoutDelivery.refusals,
+    LogoutDelivery.logout_reason,
 )
 
 

@@ -17,6 +17,7 @@ from idp.db.models import Client, DeliveryState, LogoutDelivery
 from idp.db.models.clients import ClientOrigin
 from idp.kit.host_limits import host_of
 from idp.kit.identifiers import new_identifier, shard_key_in
+from idp.outbox.logout_reason import logout_reason_of
 
 NOTIFY_CHANNEL = "idp_outbox"
 
@@ -48,11 +49,13 @@ def enqueue(
     ended: Sequence[EndedParticipation],
     acting_session_id: str | None,
     now: datetime,
+    reason: str = "",
 ) -> Written:
     """Write one delivery per ended participation and wake the workers when this transaction commits.
 
     Those that are not pending belong to clients that registered no back-channel address. `acting_session_id` is the
-    browser session whose browser is at hand: it alone can be asked to open front-channel addresses. Raises
+    browser session whose browser is at hand: it alone can be asked to open front-channel addresses. `reason` is an
+    `EndReason`, kept in coarse words for the applications that registered for it. Raises
     `LookupError` for an unknown client: a participation without its client is a broken assumption.
     """
     if not ended:
@@ -82,6 +85,7 @@ def enqueue(
                 "sid": participation.sid,
                 # Back-Channel Logout §2.4: signed like the client's ID tokens.
                 "algorithm": client.id_token_signed_response_alg,
+                "logout_reason": logout_reason_of(reason) if client.wants_logout_reason else None,
                 "ended_at": participation.ended_at,
                 "state": DeliveryState.PENDING if uri else DeliveryState.CANNOT_BE_TOLD,
                 "attempts": 0,

@@ -28,6 +28,7 @@ from idp.db.models import (
 )
 from idp.kit.identifiers import new_identifier, shard_key_in
 from idp.kit.opaque import Secret, hash_secret, make_handle, new_secret
+from idp.sessions.end_mail import tell_person
 from idp.settings import Settings
 
 STATEMENT_CHUNK = 1000
@@ -240,18 +241,21 @@ def end_targets(
     if tell_applications:
         # Only what the acting browser itself held: no other browser of the person can be made to open anything.
         here = actor.session_id if actor.browser_binding else None
-        written = outbox.enqueue(tx, event_id=event_id, user_id=user_id, ended=ended, acting_session_id=here, now=now)
+        written = outbox.enqueue(
+            tx, event_id=event_id, user_id=user_id, ended=ended, acting_session_id=here, reason=reason, now=now
+        )
     audit.record(
         tx,
         "sessions_ended" if targets.sessions else "participation_ended",
         now=now,
         user_id=user_id,
-        client_id=actor.client_id,
+        client_id=actor.client_id or _only_client(ended, targets),
         session_id=targets.sessions[0].id if len(targets.sessions) == 1 else None,
         actor=actor.name,
         ip_address=actor.ip_address,
         details={"reason": reason, "event": event_id, "browsers": browsers, "apps": apps, "to_tell": len(ended)},
     )
+    tell_person(tx, user_id=user_id, reason=reason, browsers=browsers, apps=apps, settings=settings, now=now)
     return Ended(
         event_id=event_id,
         reason=reason,
@@ -263,6 +267,12 @@ def end_targets(
         frontchannel=written.frontchannel,
         access_expires_at=access_expires_at,
     )
+
+
+def _only_client(ended: Sequence[outbox.EndedParticipation], targets: Targets) -> str | None:
+    """Whose access ended, when no session did: the person's history names it."""
+    clients = {participation.client_id for participation in ended}
+    return clients.pop() if not targets.sessions and len(clients) == 1 else None
 
 
 def _end_participations(
