@@ -21,7 +21,7 @@ from idp.worker.steps import attempt
 from idp.worker.trouble import describe
 
 # With work due that nobody could take just now (another worker is claiming it, or its lane is full).
-CROWDED_PAUSE_SECONDS = 0.2
+CROWDED_PAUSE_SECONDS = 0.05
 
 log = structlog.get_logger("idp.worker")
 

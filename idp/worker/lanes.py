@@ -1,15 +1,16 @@
 """How many attempts of one lane are under way, and how many more may start.
 
-Owns the rule that an application that hangs delays the others by half a second at most: an attempt older than that no
+Owns the rule that an application that hangs delays the others by a tenth of a second at most: an older attempt no
 longer counts against its lane. Refuses to know what an attempt is. Limits per host are `idp.kit.host_limits`.
 """
 
 import threading
 import time
 
-# An attempt this old is waiting for a slow application: it stops counting against its lane, so that any number of
-# hanging applications delays the others by at most this long.
-SLOW_AFTER_SECONDS = 0.5
+# An attempt this old is waiting for a slow application: it stops counting against its lane, so that one lane full of
+# hanging applications delays the next one by this long. Who signs out of fifty of them at once has the healthy one told
+# within a quarter of a second by two workers (docs/crash-tests.md).
+SLOW_AFTER_SECONDS = 0.1
 # How many slow attempts there may be on top, as a multiple of `deliveries_at_once`; each ends by its own deadline.
 SLOW_FACTOR = 7
 

@@ -1,0 +1,192 @@
+"""`python -m tests.crash.latencies`: how long after an end's commit another node refuses, and an application is told.
+
+Real processes over PostgreSQL, nothing else going on. The first clock starts when the answer to the sign-out arrives
+(the commit came before it) and stops when the other node has refused the refresh. The second starts just before the
+sign-out is sent and stops when the notice has arrived, so it holds the sign-out itself too; fifty other applications
+take every notice and never answer.
+"""
+
+import argparse
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import jwt
+import requests
+
+from idp.db.models import Client
+from idp.sessions import StartedSession
+from tests.crash.cluster import Cluster
+from tests.crash.rounds import open_heart
+from tests.support.heart import REDIRECT, Heart
+from tests.support.receivers import Receiver
+
+HANGING = 50
+# Less than an attempt takes until its deadline: each hanging application always has one under way.
+OCCUPY_EVERY_SECONDS = 4.0
+
+
+class Stopwatch(Receiver):
+    """An application that notes when it heard of which `sid`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard_at: dict[str, float] = {}
+        self._heard = threading.Condition()
+
+    def _enter(self, method: str, path: str, headers: dict[str, str], body: bytes) -> int:
+        now = time.monotonic()
+        token = body.decode("ascii").partition("logout_token=")[2]
+        with self._heard:
+            self.heard_at[jwt.decode(token, options={"verify_signature": False})["sid"]] = now
+            self._heard.notify_all()
+        return super()._enter(method, path, headers, body)
+
+    def wait_for(self, sid: str) -> float:
+        """When the notice of this `sid` came."""
+        with self._heard:
+            assert self._heard.wait_for(lambda: sid in self.heard_at, timeout=60), "no notice"
+            return self.heard_at[sid]
+
+
+@dataclass
+class Sample:
+    """Seconds: from the acknowledged end to the refusal on the other node; from asking for the end to the notice."""
+
+    refused: float
+    told: float
+
+
+class Measurement:
+    """One installation, and one end after the other."""
+
+    def __init__(self, cluster: Cluster, heart: Heart, healthy: Stopwatch, hanging: list[Receiver]) -> None:
+        self._cluster, self._heart, self._healthy = cluster, heart, healthy
+        self._http = [requests.Session(), requests.Session()]
+        self._client = self._public(healthy)
+        self._others = [self._public(receiver) for receiver in hanging]
+
+    def _public(self, receiver: Receiver) -> Client:
+        client = self._heart.client(backchannel_logout_uri=receiver.uri)
+        self._heart.change(client, token_endpoint_auth_method="none")
+        return client
+
+    def end_one(self, number: int, *, with_others: bool) -> Sample:
+        """Somebody signs out of the healthy application; `with_others`: of the hanging ones by the same click."""
+        person = self._heart.person()
+        browser = self._heart.sign_in(person)
+        if with_others:
+            self._join(browser)
+        tokens = self._redeem(browser)
+        node, other = number % 2, 1 - number % 2
+        self._http[other].get(self._cluster.url(other, "/healthz"), timeout=30)  # connections that are open already
+        began = time.monotonic()
+        self._sign_out(node, browser, tokens["id_token"])
+        acknowledged = time.monotonic()
+        self._must_be_refused(other, tokens["refresh_token"])
+        refused = time.monotonic()
+        sid = jwt.decode(tokens["id_token"], options={"verify_signature": False})["sid"]
+        return Sample(refused - acknowledged, self._healthy.wait_for(sid) - began)
+
+    def occupy(self) -> None:
+        """Somebody signs out of all hanging applications: each has one more attempt under way."""
+        person = self._heart.person()
+        browser = self._heart.sign_in(person)
+        self._join(browser)
+        self._heart.end(person, browser.session_id)
+
+    def _join(self, browser: StartedSession) -> None:
+        for client in self._others:
+            self._heart.tokens_for(browser, client)
+
+    def _redeem(self, browser: StartedSession) -> dict[str, str]:
+        code = self._heart.code(browser, self._client).reveal()
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": REDIRECT,
+            "client_id": self._client.id,
+        }
+        answer: dict[str, str] = self._http[0].post(self._cluster.url(0, "/oauth2/token"), data=form, timeout=30).json()
+        return answer
+
+    def _sign_out(self, node: int, browser: StartedSession, hint: str) -> None:
+        answer = self._http[node].get(
+            self._cluster.url(node, "/oauth2/logout"),
+            params={"id_token_hint": hint},
+            headers={"Cookie": f"idp_session={browser.handle.reveal()}"},
+            allow_redirects=False,
+            timeout=30,
+        )
+        assert "/signed-out" in answer.headers["Location"], answer.headers["Location"]
+
+    def _must_be_refused(self, node: int, token: str) -> None:
+        form = {"grant_type": "refresh_token", "client_id": self._client.id, "refresh_token": token}
+        answer = self._http[node].post(self._cluster.url(node, "/oauth2/token"), data=form, timeout=30)
+        assert answer.status_code == 400, "the other node still refreshes"
+
+
+def main() -> int:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(prog="tests.crash.latencies", description=__doc__)
+    parser.add_argument("--samples", type=int, default=200)
+    given = parser.parse_args()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="idp-latencies-")))
+        healthy = stack.enter_context(Stopwatch())
+        hanging = [stack.enter_context(Receiver(hangs=True)) for _ in range(HANGING)]
+        allow = ",".join(f"127.0.0.1:{receiver.port}" for receiver in [healthy, *hanging])
+        usual = {"IDP_DELIVERY_REQUEST_LIFETIME": "5s", "IDP_DELIVERY_LEASE_LIFETIME": "30s"}
+        cluster = Cluster(folder, allow=allow, **usual)
+        stack.callback(cluster.end)
+        measurement = Measurement(cluster, open_heart(cluster), healthy, hanging)
+        for number in range(20):  # what is slow once
+            measurement.end_one(number, with_others=False)
+        alone = [measurement.end_one(number, with_others=False) for number in range(given.samples)]
+        beside, last = [], 0.0
+        for number in range(given.samples):
+            if time.monotonic() - last > OCCUPY_EVERY_SECONDS:
+                measurement.occupy()
+                last = time.monotonic()
+            beside.append(measurement.end_one(number, with_others=False))
+        together = [measurement.end_one(number, with_others=True) for number in range(given.samples // 4)]
+        stack.enter_context(_released(hanging))
+    rows = [
+        ("refusal on the other node", [sample.refused for sample in alone + beside]),
+        ("notice, nobody else to tell", [sample.told for sample in alone]),
+        (f"notice, {HANGING} others hanging", [sample.told for sample in beside]),
+        (f"notice, {HANGING} hanging ones told by the same sign-out", [sample.told for sample in together]),
+    ]
+    print("| from the end to | ends | p50 ms | p95 ms | p99 ms | most ms |\n|---|---:|---:|---:|---:|---:|")  # noqa: T201
+    for name, seconds in rows:
+        print(_row(name, seconds))  # noqa: T201
+    return 0
+
+
+@contextmanager
+def _released(hanging: list[Receiver]) -> Iterator[None]:
+    """Nobody waits at the end for those that hang."""
+    try:
+        yield
+    finally:
+        for receiver in hanging:
+            receiver.may_answer.set()
+
+
+def _row(name: str, seconds: list[float]) -> str:
+    ordered = sorted(seconds)
+    figures = [ordered[min(len(ordered) - 1, int(len(ordered) * part))] * 1000 for part in (0.5, 0.95, 0.99)]
+    return (
+        f"| {name} | {len(ordered)} | "
+        + " | ".join(f"{figure:.0f}" for figure in [*figures, ordered[-1] * 1000])
+        + " |"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
