@@ -105,6 +105,10 @@ class KeyStore:
         """The public JWK Set (RFC 7517 §5): published keys, those of the future included."""
         return {"keys": [key.row.public_jwk for key in self._current().keys if key.is_published(now)]}
 
+    def published(self, now: datetime) -> tuple[str, ...]:
+        """The names of the keys in `jwks`, in order: while they are the same, it is. Raises `KeyUnavailable`."""
+        return tuple(key.row.kid for key in self._current().keys if key.is_published(now))
+
     def forget(self) -> None:
         """Read the keys anew at the next use."""
         self._snapshot = None

@@ -4,16 +4,24 @@ Owns `/oauth2/authorize`, the consent page, token, revocation, introspection, us
 parses, opens one transaction, calls one rule and answers; what is allowed is decided in the rooms below.
 """
 
-from flask import Blueprint
+from typing import cast
+
+from flask import Blueprint, Flask
 from flask.blueprints import BlueprintSetupState
 
 from idp.oauth import authorize, programs
+from idp.oauth.documents import prepare_documents
 
 __all__ = ["blueprint"]
 
 blueprint = Blueprint("oauth", __name__)
 authorize.register(blueprint)
 programs.register(blueprint)
+
+
+@blueprint.record
+def _prepare_documents(state: BlueprintSetupState) -> None:
+    prepare_documents(cast("Flask", state.app), state.url_prefix or "")
 
 
 @blueprint.record
