@@ -138,11 +138,11 @@ def main() -> int:
     given = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="idp-latencies-")))
-        healthy = stack.enter_context(Stopwatch())
+        healthy = Stopwatch()
+        stack.enter_context(healthy)
         hanging = [stack.enter_context(Receiver(hangs=True)) for _ in range(HANGING)]
         allow = ",".join(f"127.0.0.1:{receiver.port}" for receiver in [healthy, *hanging])
-        usual = {"IDP_DELIVERY_REQUEST_LIFETIME": "5s", "IDP_DELIVERY_LEASE_LIFETIME": "30s"}
-        cluster = Cluster(folder, allow=allow, **usual)
+        cluster = Cluster(folder, allow=allow, IDP_DELIVERY_REQUEST_LIFETIME="5s", IDP_DELIVERY_LEASE_LIFETIME="30s")
         stack.callback(cluster.end)
         measurement = Measurement(cluster, open_heart(cluster), healthy, hanging)
         for number in range(20):  # what is slow once

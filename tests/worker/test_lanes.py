@@ -2,14 +2,13 @@
 
 import pytest
 
-from idp.worker import lanes
 from idp.worker.lanes import SLOW_AFTER_SECONDS, SLOW_FACTOR, LaneUse
 
 
 @pytest.fixture
 def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
-    monkeypatch.setattr(lanes.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("idp.worker.lanes.time.monotonic", lambda: now[0])
     return now
 
 
