@@ -62,7 +62,7 @@ def ask_end_selected(session: CurrentSession) -> Response:
     other = [("session", text) for text in ids] + ([] if with_tools else [("with_tools", "yes")])
     return _question(
         session,
-        title="Sign out the selected ones",
+        title="Sign out the chosen ones",
         lead="",
         action="/account/sessions/end-selected",
         hidden=[("session", text) for text in ids] + ([("with_tools", "yes")] if with_tools else []),

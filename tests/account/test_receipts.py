@@ -63,7 +63,7 @@ def test_the_same_receipt_is_in_the_persons_history_on_any_device_for_90_days(
 
     page = other.page(path)
 
-    assert "You are signed out everywhere" in page.text
+    assert "You signed out everywhere" in page.text
     assert "Harbour Wiki in 2 sign-ins Being told" in page.text
     assert other.get(public).status_code == 404
     site.heart.clock.advance(days=1)

@@ -3,14 +3,16 @@
 The application runs in this process on a free port; people and applications are made by rule calls.
 """
 
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Route, expect
 from sqlalchemy import update
 from werkzeug.serving import BaseWSGIServer, make_server
 
@@ -248,3 +250,92 @@ def test_times_are_shown_in_the_readers_own_zone(running: Running, chromium: Bro
 
     expect(tab.get_by_text("21 Nov 2026, 10:30:00").first).to_be_visible()  # 09:30 UTC
     context.close()
+
+
+def test_choosing_what_ends_works_by_mouse_and_its_pages_are_good(page: Page, running: Running, ada: User) -> None:
+    heart = running.provider.heart
+    sign_in(page)
+    parent = heart.sign_in(ada)
+    heart.tokens_for(parent, heart.client(name="Harbour Wiki"))
+    tool = heart.tokens_for(parent, heart.client(name="Drydock CLI"), "openid offline_access")
+    page.goto("/account/sessions")
+    page.get_by_role("checkbox", name="Choose Drydock CLI").check()
+    page.get_by_role("button", name="Sign out the chosen ones").click()
+    expect(page.get_by_role("heading", name="Sign out the chosen ones?")).to_be_visible()
+    expect(page.get_by_role("listitem").filter(has_text="Drydock CLI")).to_be_visible()
+    assert_good(page)
+
+    for path, text in (
+        (f"/account/sessions/{parent.session_id}", "Harbour Wiki"),
+        (f"/account/sessions/{tool.session_id}", "Your name for it"),
+        (f"/account/sessions/end-selected?session={parent.session_id}&with_tools=yes", "approved there"),
+        ("/account/sessions/end-unused?days=30", "used within that time"),
+        ("/account/sessions/end-others?keep_apps=yes", "Your apps and command-line tools stay signed in."),
+    ):
+        page.goto(path)
+        expect(page.get_by_text(text).first).to_be_visible()
+        assert_good(page)
+
+
+def test_a_tool_is_renamed_where_it_is_shown(page: Page, running: Running, ada: User) -> None:
+    heart = running.provider.heart
+    sign_in(page)
+    tool = heart.tokens_for(heart.sign_in(ada), heart.client(name="Drydock CLI"), "openid offline_access")
+    page.goto(f"/account/sessions/{tool.session_id}")
+
+    page.get_by_label("Your name for it").fill("Build server")
+    page.get_by_role("button", name="Save").click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Build server")
+    page.goto("/account/sessions")
+    expect(page.get_by_role("heading", name="Build server")).to_be_visible()
+    assert_good(page)
+
+
+def test_the_last_access_is_counted_down_to_its_end(page: Page, running: Running, ada: User) -> None:
+    heart = running.provider.heart
+    page.clock.install(time=heart.now)
+    sign_in(page)
+    heart.tokens_for(heart.sign_in(ada), heart.client(name="Drydock CLI"), "openid offline_access")
+    page.goto("/account/sessions/end-everywhere")
+    page.locator("#confirm-end").click()
+    left = page.locator("#access-left")
+    expect(left).to_contain_text(re.compile(r"stops at the latest at .*, in (5 min 0|4 min \d+) s\."))
+    assert_good(page)
+
+    page.clock.fast_forward("05:01")
+
+    expect(left).to_be_hidden()
+    expect(page.get_by_text("Nothing of it works any more.")).to_be_visible()
+    assert_good(page)
+
+
+@pytest.mark.spec("Front-Channel Logout", "3")
+def test_the_browser_really_asks_the_application_through_a_frame_and_goes_on(
+    page: Page, running: Running, ada: User
+) -> None:
+    rp = running.provider.relying_party(
+        name="Harbour Wiki",
+        is_first_party=True,
+        frontchannel_logout_uri="https://rp.example/front-channel",
+        post_logout_redirect_uris=("https://rp.example/bye",),
+    )
+    asked: list[str] = []
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.url)
+        route.fulfill(status=200, content_type="text/html", body="<!doctype html><title>Wiki</title><h1>Wiki</h1>")
+
+    page.route("https://rp.example/**", answer)
+    sign_in(page)
+    back = page.request.get(rp.address(scope="openid"), max_redirects=0).headers["location"]
+    id_token = rp.redeem(dict(parse_qsl(urlsplit(back).query))["code"]).id_token
+
+    page.goto(
+        "/oauth2/logout?"
+        + urlencode({"id_token_hint": id_token, "post_logout_redirect_uri": "https://rp.example/bye", "state": "s1"})
+    )
+
+    page.wait_for_url("https://rp.example/bye?state=s1")
+    assert [urlsplit(address).path for address in asked] == ["/front-channel", "/bye"]
+    assert dict(parse_qsl(urlsplit(asked[0]).query))["iss"] == running.address
