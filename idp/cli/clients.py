@@ -1,4 +1,5 @@
-"""`idp clients create | update | list`. What happens to an application later is in `client_lifecycle`."""
+"""`idp clients create | update | list`. What happens to one later is in `client_lifecycle`, its notices in
+`client_notices`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -7,6 +8,7 @@ from typing import Any
 import click
 
 from idp.cli.client_lifecycle import delete, disable, enable, rotate_secret
+from idp.cli.client_notices import check, inspect_token, show_notice
 from idp.cli.context import json_option, opened_services, print_json, print_table
 from idp.cli.lookup import get_client, unknown_client
 from idp.cli.snippets import SNIPPETS, Registered, shown_snippets
@@ -21,7 +23,7 @@ def clients() -> None:
     """Create, change, list, disable and delete applications."""
 
 
-for _command in (rotate_secret, disable, enable, delete):
+for _command in (rotate_secret, disable, enable, delete, check, show_notice, inspect_token):
     clients.add_command(_command)
 
 

@@ -14,6 +14,7 @@ _COMMANDS = {
     "db": ("idp.cli.database", "db_commands", "Bring the database to this version's schema; make a restored one safe."),
     "users": ("idp.cli.users", "users", "Create, list, disable, enable and delete people; set a password."),
     "clients": ("idp.cli.clients", "clients", "Create, change, list, disable and delete applications."),
+    "deliveries": ("idp.cli.deliveries", "deliveries", "See what became of logout notices; try dead ones anew."),
     "sessions": ("idp.cli.sessions", "sessions", "List and end sign-ins."),
     "policy": ("idp.cli.policy", "policy_commands", "Decide how long sign-ins live, while everything runs."),
     "purge": ("idp.cli.retention", "purge", "Delete what nothing needs any more; the worker does so daily."),
