@@ -1,6 +1,7 @@
 """The root command: names of all parts, loaded only when called, and one place where errors become sentences."""
 
 import importlib
+import re
 from typing import Any
 
 import click
@@ -46,14 +47,22 @@ class _LateGroup(click.Group):
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
-            error.show()
+            click.UsageError(_tamed(error.format_message()), error.ctx).show()
             ctx.exit(1)  # one status for everything that was not done (click's own would be 2)
+        except click.ClickException as error:
+            raise click.ClickException(_tamed(error.format_message())) from error
         except Exception as error:
             from idp.cli.errors import explain
 
             if (sentence := explain(error)) is None:
                 raise
-            raise click.ClickException(sentence) from error
+            raise click.ClickException(_tamed(sentence)) from error
+
+
+def _tamed(sentence: str) -> str:
+    """The sentence, fit for a terminal: what it quotes was typed by somebody, or comes from a database."""
+    printable = "".join(character if character.isprintable() or character == "\n" else "?" for character in sentence)
+    return re.sub(r"\S{200,}", lambda word: f"{word[0][:60]}…", printable)
 
 
 @click.group(cls=_LateGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -32,6 +32,10 @@ PAGE = 500
 _LONGEST_INPUT = 65536
 
 
+# Which option a problem of an account is about.
+_OPTIONS = {"email": "--email", "username": "--username", "claims": "--name"}
+
+
 @click.group()
 def users() -> None:
     """Create, list, disable, enable and delete people; set a password."""
@@ -71,7 +75,7 @@ def create(
                 now=now,
             )
     if isinstance(created, list):
-        raise click.ClickException(" ".join(problem.text for problem in created))
+        raise click.ClickException(" ".join(f"{_OPTIONS[problem.field]}: {problem.text}" for problem in created))
     if as_json:
         print_json(_shown(created))
     else:
