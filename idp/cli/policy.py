@@ -6,6 +6,7 @@ import click
 
 from idp.cli.context import OPERATOR, json_option, opened_services, print_json, print_table
 from idp.cli.lookup import get_client
+from idp.cli.sign_in_again import sign_in_again
 from idp.policy import Changed, PolicyProblem, Row, list_in_force, set_value, spell, to_integer, unset_value
 
 _client_option = click.option("--client", "client_id", help="For this application only, by its client_id.")
@@ -20,6 +21,9 @@ _WRITTEN_DOWN = (
 @click.group(name="policy")
 def policy_commands() -> None:
     """Decide how long sign-ins live, while everything runs. What is not decided follows the settings."""
+
+
+policy_commands.add_command(sign_in_again)
 
 
 @policy_commands.command(name="list")

@@ -59,7 +59,8 @@ def find_waiting(tx: Tx, request: Request, *, now: datetime) -> Waiting | Waitin
         # Browsers apply form-action to the redirects that follow a form, up to the application's own address.
         form_action=(origin_of(redirect_uri),) if redirect_uri else (),
         login_hint=hint[:MAXIMUM_HINT] if isinstance(hint, str) else "",
-        asked_at=stored.created_at,
+        # An operator who asked meanwhile for new sign-ins to this client asked later (`idp policy sign-in-again`).
+        asked_at=max(stored.created_at, client.sign_in_again_since or stored.created_at),
     )
 
 

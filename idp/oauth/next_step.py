@@ -73,7 +73,10 @@ def next_step(
 
 
 def _is_recent_enough(request: AuthorizeRequest, session: CurrentSession, began_at: datetime, now: datetime) -> bool:
-    """Whether the person need not sign in again. A sign-in after the request began satisfies everything."""
+    """Whether the person need not sign in again. A sign-in after the request began satisfies what the request asks."""
+    since = request.client.sign_in_again_since
+    if since is not None and session.auth_time < since:  # an operator asks: `idp policy sign-in-again --client`
+        return False
     if session.auth_time >= began_at:
         return True
     if request.prompt & {"login", "select_account"}:

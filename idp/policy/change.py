@@ -62,16 +62,27 @@ def unset_value(
     return _decide(tx, knob, None, client_id=client_id, settings=settings, actor=actor, now=now)
 
 
-def ask_for_sign_in(tx: Tx, *, since: datetime, actor: str, now: datetime) -> bool:
-    """Declare every session over whose sign-in is older than `since`. False when that was said already, or later."""
+def ask_for_sign_in(tx: Tx, *, since: datetime, client_id: str | None, actor: str, now: datetime) -> bool:
+    """Declare over what rests on a sign-in older than `since`: everybody's sessions, or what one client was given.
+
+    False when that was said already, or of a later moment; the caller knows the client.
+    """
     _lock_revision(tx, now)
-    before = tx.scalar(select(PolicyValue.value).where(PolicyValue.name == SIGN_IN_AGAIN_SINCE))
-    # Never back: what was declared over stays over (I1).
-    if before is not None and before >= to_microseconds(since):
-        return False
-    _put(tx, SIGN_IN_AGAIN_SINCE, to_microseconds(since), now)
+    if client_id is None:
+        before = tx.scalar(select(PolicyValue.value).where(PolicyValue.name == SIGN_IN_AGAIN_SINCE))
+        # Never back: what was declared over stays over (I1).
+        if before is not None and before >= to_microseconds(since):
+            return False
+        _put(tx, SIGN_IN_AGAIN_SINCE, to_microseconds(since), now)
+    else:
+        client = _lock_client(tx, client_id)
+        if client is None or (client.sign_in_again_since is not None and client.sign_in_again_since >= since):
+            return False
+        client.sign_in_again_since = since
+        tx.flush()
     _raise_revision(tx, now)
-    audit.record(tx, "sign_in_again", now=now, actor=actor, details={"since": since.isoformat(), "whom": "everyone"})
+    details = {"since": since.isoformat(), "whom": "client" if client_id else "everyone"}
+    audit.record(tx, "sign_in_again", now=now, client_id=client_id, actor=actor, details=details)
     return True
 
 

@@ -24,6 +24,7 @@ from idp.sessions.preview import (
 )
 from idp.sessions.receipt import Frame, Receipt, ReceiptApplication, find_own_receipt, find_receipt
 from idp.sessions.selection import chosen, end_chosen, tools_of, unused_since
+from idp.sessions.sign_in_again import end_older_of_client, end_older_of_user
 from idp.sessions.start import (
     Device,
     SignInRefused,
@@ -65,6 +66,8 @@ __all__ = [
     "end_client_for_user",
     "end_everything",
     "end_next_people",
+    "end_older_of_client",
+    "end_older_of_user",
     "end_participation",
     "end_sessions",
     "end_surplus",

@@ -16,7 +16,7 @@ from idp.kit.keyring import Keyring
 from idp.kit.opaque import secret_matches
 from idp.sessions import SessionPolicy, is_live
 from idp.settings import Settings
-from idp.tokens.families import turn_of, windows_in_force, windows_of
+from idp.tokens.families import is_new_enough, turn_of, windows_in_force, windows_of
 from idp.tokens.jwts import AccessTokenClaims
 from idp.tokens.refresh_tokens import read_refresh_token
 from idp.tokens.turns import Turn
@@ -75,6 +75,7 @@ def _find_live(tx: Tx, family_id: str, settings: Settings, now: datetime, *condi
                 and_(
                     participation.ended_at.is_(None),
                     is_live(now, SessionPolicy.of(settings), session=session, client=Client),
+                    is_new_enough(),
                     user.disabled_at.is_(None),
                     user.deleted_at.is_(None),
                 ),

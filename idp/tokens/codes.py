@@ -160,8 +160,8 @@ def redeem_code(
         return refuse_grant("the person's account changed since")
     if session is None:
         return refuse_grant("the session ended since")
-    if AUTHORIZATION_CODE_GRANT not in client.grant_types:
-        return refuse_grant("the client may no longer use codes")
+    if refusal := _find_changed_client(found, client):
+        return refuse_grant(refusal)
     end_surplus(tx, user_id=user.id, client=client, surplus=surplus, settings=settings, now=now)
     issued = _redeem(tx, found, client=client, user=user, parent=session, settings=settings, keyring=keyring, now=now)
     claimed = tx.execute(
@@ -191,6 +191,15 @@ def _find_mismatch(
         return "code_verifier missing or malformed"
     challenge = base64url(hashlib.sha256(code_verifier.encode("ascii")).digest())  # RFC 7636 §4.6
     return None if hmac.compare_digest(challenge, code.code_challenge) else "code_verifier does not match"
+
+
+def _find_changed_client(code: AuthorizationCode, client: Client) -> str | None:
+    """Why the client gets nothing for this code any more, though it was issued for it."""
+    if AUTHORIZATION_CODE_GRANT not in client.grant_types:
+        return "the client may no longer use codes"
+    if client.sign_in_again_since is not None and code.auth_time < client.sign_in_again_since:
+        return "the client takes newer sign-ins only"
+    return None
 
 
 def _redeem(

@@ -124,6 +124,11 @@ def issue_client_credentials(
     )
 
 
+def is_new_enough() -> ColumnElement[bool]:
+    """SQL: whether the joined `Client` still takes the sign-in that a family rests on (`idp policy sign-in-again`)."""
+    return micros(TokenFamily.auth_time) >= func.coalesce(micros(Client.sign_in_again_since), 0)
+
+
 @dataclass(frozen=True)
 class Windows:
     """How long after a rotation a token before is answered (`leeway`), and taken for a lost answer (`lost_answer`)."""

@@ -16,7 +16,7 @@ from idp.db.models import Client, RefreshRotation, Session, SessionClient, Token
 from idp.db.types import has_word, micros, to_microseconds
 from idp.sessions import SessionPolicy, is_live
 from idp.settings import Settings
-from idp.tokens.families import REFRESH_GRANT, leeway_in_force
+from idp.tokens.families import REFRESH_GRANT, is_new_enough, leeway_in_force
 from idp.tokens.issued import OFFLINE_ACCESS
 from idp.tokens.refresh_tokens import RefreshToken
 
@@ -170,6 +170,7 @@ def everything_is_live(moment: Any, policy: SessionPolicy) -> tuple[Any, ...]:
         *_joined(),
         SessionClient.ended_at.is_(None),
         is_live(moment, policy, client=Client),
+        is_new_enough(),
         User.disabled_at.is_(None),
         User.deleted_at.is_(None),
         Client.disabled_at.is_(None),

@@ -1,8 +1,11 @@
 """`idp policy`: what an operator types, and what is said."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from idp.db.models import AuditEvent
+from idp.db.models import AuditEvent, EndReason
+from idp.tokens import Refused
 from tests.cli.shell import Shell
 from tests.support.heart import Heart
 
@@ -72,3 +75,61 @@ def test_one_application_has_its_own(shell: Shell, today: Heart) -> None:
 )
 def test_what_can_not_be_is_one_sentence(shell: Shell, arguments: tuple[str, ...], says: str) -> None:
     assert says in shell.refusal("policy", *arguments)
+
+
+def test_everyone_is_asked_to_sign_in_again(shell: Shell, today: Heart) -> None:
+    started = today.sign_in(today.person())
+    today.clock.moment = datetime.now(UTC)
+
+    said = shell.run("policy", "sign-in-again", "--everyone")
+
+    assert "is over: at once, on every node." in said.stdout
+    assert today.current(started.handle) is None
+    moment = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+    assert shell.json("policy", "sign-in-again", "--everyone", "--since", moment)["changed"] is False
+
+
+def test_a_person_is_asked_to_sign_in_again(shell: Shell, today: Heart) -> None:
+    person = today.person()
+    today.clock.advance(hours=-3)
+    started = today.sign_in(person)
+    today.clock.advance(hours=3)
+    an_hour_ago = (today.now - timedelta(hours=1)).isoformat()
+
+    done = shell.json("policy", "sign-in-again", "--user", str(person.email), "--since", an_hour_ago)
+
+    assert (done["whom"], done["ended"]["browsers"]) == ("user", 1)
+    assert today.session(started.session_id).end_reason == EndReason.SIGN_IN_AGAIN
+    again = shell.run("policy", "sign-in-again", "--user", str(person.email), "--since", an_hour_ago)
+    assert again.stdout == "Nothing rests on an older sign-in of that person.\n"
+
+
+def test_an_application_asks_for_new_sign_ins_and_the_command_may_be_repeated(shell: Shell, today: Heart) -> None:
+    client = today.client(name="Wiki", backchannel_logout_uri="https://wiki.example/bye")
+    started = today.sign_in(today.person())
+    token = today.tokens_for(started, client)
+
+    done = shell.json("policy", "sign-in-again", "--client", client.id)
+    again = shell.run("policy", "sign-in-again", "--client", client.id)
+
+    assert (done["changed"], done["people"], done["applications_to_tell"]) == (True, 1, 1)
+    assert "Wiki takes no sign-in older than" in again.stdout
+    assert "signed out of it" not in again.stdout
+    assert isinstance(today.refresh(token, client), Refused)
+    assert today.session(started.session_id).ended_at is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "Give one of --user, --client and --everyone"),
+        (("--everyone", "--user", "ada"), "Give one of --user, --client and --everyone"),
+        (("--everyone", "--since", "2999-01-01T00:00:00Z"), "lies in the future"),
+        (("--everyone", "--since", "yesterday"), "is no moment"),
+        (("--everyone", "--since", "2026-01-01T00:00:00"), "has no time zone"),
+        (("--user", "nobody"), "Nobody has that e-mail address"),
+        (("--client", "nobody"), "No application has that client_id"),
+    ],
+)
+def test_asking_for_what_can_not_be_is_one_sentence(shell: Shell, arguments: tuple[str, ...], says: str) -> None:
+    assert says in shell.refusal("policy", "sign-in-again", *arguments)

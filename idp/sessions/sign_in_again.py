@@ -1,0 +1,80 @@
+"""Ending what rests on a sign-in older than a moment: of one person at once, of one application's people in batches.
+
+What makes tokens and sessions useless is computed at every check (`idp.sessions.policy`, docs/adr/0010); this writes
+the ends down by the one path and tells the applications. A sign-in of the same browser after the moment renews its
+`auth_time`, and what rests on that goes on.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, exists, or_, select
+
+from idp.db.engine import Tx
+from idp.db.models import AuthorizationCode, EndReason, Session, SessionClient
+from idp.sessions.end import Actor, Ended, Targets, end_matching, end_targets, expire_codes, lock_sessions
+from idp.sessions.start import lock_user
+from idp.settings import Settings
+
+
+def end_older_of_user(
+    tx: Tx, *, user_id: str, since: datetime, actor: Actor, settings: Settings, now: datetime
+) -> Ended:
+    """End every session of a person whose sign-in is older than `since`. One transaction is enough for one person."""
+    lock_user(tx, user_id)  # whatever starts a session waits here, and carries a newer sign-in
+    return end_matching(
+        tx,
+        user_id=user_id,
+        which=Session.auth_time < since,
+        reason=EndReason.SIGN_IN_AGAIN,
+        actor=actor,
+        settings=settings,
+        now=now,
+    )
+
+
+def end_older_of_client(
+    tx: Tx, *, client_id: str, since: datetime, after: str, actor: Actor, settings: Settings, now: datetime, limit: int
+) -> tuple[list[str], int]:
+    """End what a client has by older sign-ins of up to `limit` people behind `after`: app sessions, parts in browsers'.
+
+    Returns those people's ids and how many notices go out; go on behind the last id until there is none.
+    """
+    people = list(
+        tx.scalars(
+            select(Session.user_id)
+            .where(Session.user_id > after, Session.ended_at.is_(None), _rests_on_older(client_id, since))
+            .distinct()
+            .order_by(Session.user_id)
+            .limit(limit)
+        )
+    )
+    notices = 0
+    for user_id in people:
+        locked = lock_sessions(tx, user_id, _rests_on_older(client_id, since))
+        apps = [session for session in locked if session.client_id == client_id]
+        goes_on = [session.id for session in locked if session.client_id != client_id]
+        parts = tx.scalars(
+            select(SessionClient.id).where(
+                SessionClient.session_id.in_(goes_on),
+                SessionClient.client_id == client_id,
+                SessionClient.ended_at.is_(None),
+            )
+        ).all()
+        expire_codes(tx, and_(AuthorizationCode.session_id.in_(goes_on), AuthorizationCode.client_id == client_id))
+        notices += end_targets(
+            tx,
+            user_id,
+            Targets(apps, parts),
+            reason=EndReason.SIGN_IN_AGAIN,
+            actor=actor,
+            settings=settings,
+            now=now,
+        ).deliveries
+    return people, notices
+
+
+def _rests_on_older(client_id: str, since: datetime) -> ColumnElement[bool]:
+    takes_part = exists().where(
+        SessionClient.session_id == Session.id, SessionClient.client_id == client_id, SessionClient.ended_at.is_(None)
+    )
+    return and_(Session.auth_time < since, or_(Session.client_id == client_id, takes_part))

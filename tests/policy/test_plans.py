@@ -1,0 +1,89 @@
+"""What a decision costs the database: small looks, and a sweep that goes by its index."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import event, text
+
+from idp import sessions
+from tests.support.heart import Heart
+
+OFFLINE = "openid offline_access"
+
+
+def plans_of(heart: Heart, act: Callable[[], Any]) -> dict[str, str]:
+    """The plan of each statement that leaves meanwhile, by its text; PostgreSQL must use an index where it can."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(_c: object, _u: object, statement: str, parameters: Any, *_rest: object) -> None:
+        if statement.startswith(("SELECT", "UPDATE")):
+            seen.append((statement, parameters))
+
+    event.listen(heart.database.engine, "before_cursor_execute", note)
+    try:
+        act()
+    finally:
+        event.remove(heart.database.engine, "before_cursor_execute", note)
+    plans: dict[str, str] = {}
+    with heart.database.reading() as tx:
+        if not heart.database.is_sqlite:
+            tx.execute(text("SET LOCAL enable_seqscan = off"))
+        explain = "EXPLAIN QUERY PLAN " if heart.database.is_sqlite else "EXPLAIN "
+        for statement, parameters in seen:
+            rows = tx.connection().exec_driver_sql(explain + statement, parameters).all()
+            plans[statement] = "\n".join(str(row[-1]) for row in rows)
+    assert plans
+    return plans
+
+
+def test_the_sweep_finds_what_is_due_by_its_index(heart: Heart) -> None:
+    for _ in range(3):
+        heart.sign_in(heart.person())
+
+    plans = plans_of(heart, heart.sweep)
+
+    [due] = [plan for statement, plan in plans.items() if "sweep_at <=" in statement]
+    assert "ix_sessions_sweep_at" in due
+
+
+def test_hints_are_followed_page_by_page_along_the_primary_key(heart: Heart) -> None:
+    heart.sign_in(heart.person())
+
+    def tighten() -> None:
+        with heart.database.transaction() as tx:
+            sessions.tighten_hints(tx, settings=heart.settings)
+
+    of_sessions = [plan for statement, plan in plans_of(heart, tighten).items() if "FROM sessions" in statement]
+
+    assert len(of_sessions) == 2
+    for plan in of_sessions:
+        assert "Seq Scan on sessions" not in plan
+        assert "SCAN sessions" not in plan or "USING" in plan
+
+
+@pytest.mark.parametrize("what", ["page", "refresh"])
+def test_values_are_looked_up_once_per_statement_and_not_once_per_row(heart: Heart, what: str) -> None:
+    client = heart.client()
+    browser = heart.sign_in(heart.person())
+    token = heart.tokens_for(browser, client, OFFLINE)
+
+    def act() -> None:
+        if what == "page":
+            heart.current(browser.handle)
+        else:
+            heart.refresh(token, client)
+
+    [plan] = [
+        plan
+        for statement, plan in plans_of(heart, act).items()
+        if "policy_values" in statement and not statement.startswith("SELECT token_families")
+    ]
+    if heart.database.is_sqlite:
+        lines = plan.splitlines()
+        looks = [place for place, line in enumerate(lines) if line.startswith("SEARCH policy_values USING")]
+        assert looks
+        assert all(lines[place - 1].startswith("SCALAR SUBQUERY") for place in looks)  # and not CORRELATED
+    else:
+        assert "InitPlan" in plan
+        assert "pk_policy_values" in plan
