@@ -15,6 +15,7 @@ from idp.db import migrate
 from idp.db.engine import Database, db, engine_options, normalized_url
 from idp.db.migrate import SchemaState, find_schema_state
 from idp.keys import ensure_keys, reseal
+from idp.retention.memory import forget
 from idp.settings import Settings, SettingsError, load_settings
 from idp.web.services import build_services
 
@@ -66,6 +67,8 @@ def initialize(settings: Settings) -> dict[str, Any]:
             made = ensure_keys(tx, keyring=services.keyring, now=services.clock.now())
             algorithms = [key.algorithm for key in made]
             resealed = reseal(tx, keyring=services.keyring, now=services.clock.now())
+        if migrated and made:
+            forget(settings.var_dir)
     finally:
         services.database.engine.dispose()
     return {

@@ -4,8 +4,10 @@ from datetime import datetime
 
 import click
 
+from idp.audit import record
 from idp.cli.context import OPERATOR, Moment, json_option, opened_services, plural, print_json, print_table
 from idp.retention import KINDS, count_people_live_since, end_live_since, invalidate_half_way, purge_batch
+from idp.retention.memory import RESTORED
 from idp.retention.purge import BATCH
 from idp.web.services import Services
 
@@ -82,6 +84,9 @@ def restored(since: datetime, as_json: bool) -> None:
             raise click.UsageError("--since lies in the future. Give the moment at which the back-up was made.")
         half_way = _invalidate(services)
         people, sessions = _end_live(services, since, hidden=as_json)
+        with services.database.transaction() as tx:  # at the end: nodes take it as the word that all is done
+            details = {"since": since.isoformat(), "people": people, "sessions": sessions}
+            record(tx, RESTORED, now=services.clock.now(), actor=OPERATOR.name, details=details)
     if as_json:
         print_json({"since": since, "people": people, "sessions": sessions, "half_way": half_way})
         return

@@ -17,6 +17,7 @@ from idp.db.engine import Database
 from idp.db.migrate import SchemaState, find_schema_state
 from idp.keys import KeyUnavailable
 from idp.kit.clock import Clock
+from idp.retention.memory import find_newest, has_gone_back, recall, remember
 from idp.web.services import Services
 
 ALWAYS_NEEDED = "ES256"  # access tokens
@@ -60,6 +61,7 @@ def check_node(services: Services) -> Iterator[Check]:
     yield check_worker(services, now)
     yield check_queue(services, now)
     yield check_mail(services, now)
+    yield check_history(services, now)
 
 
 def check_schema(database: Database) -> Check:
@@ -161,6 +163,28 @@ def check_mail(services: Services, now: datetime) -> Check:
     if not services.settings.smtp_host:
         return Check("mail", State.OK, "No mail server is set (IDP_SMTP_HOST): nobody is written to.")
     return Check("mail", State.OK, f"{waiting.pending} wait.")
+
+
+def check_history(services: Services, now: datetime) -> Check:
+    """Whether the database still holds what this node saw in it: a restored one must be made safe first (design §5)."""
+    settings = services.settings
+    seen = recall(settings)
+    with services.database.reading() as tx:
+        newest = find_newest(tx)
+        is_older = seen is not None and has_gone_back(tx, seen, settings=settings, now=now)
+    if seen is not None and is_older:
+        message = (
+            f"The database is older than what this node saw in it at {seen.at:%Y-%m-%d %H:%M:%S} UTC. If a back-up was "
+            "restored, run `idp db restored --since …`. If it is another database on purpose, delete last-seen.json in "
+            "IDP_VAR_DIR."
+        )
+        return Check("history", State.FAILED, message)
+    try:
+        if newest is not None and newest != seen:
+            remember(settings, newest)
+    except OSError:
+        return Check("history", State.WARNING, "IDP_VAR_DIR can't be written: a restored back-up goes unnoticed.")
+    return Check("history", State.OK, "The database holds what this node saw in it.")
 
 
 def _in_words(length: timedelta) -> str:

@@ -1,11 +1,12 @@
 """`idp purge` and `idp db restored`, on both databases."""
 
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from idp.cli import retention
-from idp.db.models import EndReason, LogoutDelivery, Session, StoredRequest
+from idp.db.models import AuditEvent, EndReason, LogoutDelivery, Session, StoredRequest
 from idp.tokens import Refused
 from tests.cli.shell import Shell
 from tests.retention.test_purge import crowd, put_aside
@@ -117,3 +118,24 @@ def test_without_a_clear_moment_nothing_ends(shell: Shell, today: Heart, argumen
 def test_both_say_what_to_do_before_anything_is_set_up(blank: Shell) -> None:
     for command in (["purge"], ["db", "restored", "--since", "2026-11-21T03:00:00Z"]):
         assert "Run `idp init`" in blank.refusal(*command)
+
+
+def test_restored_leaves_its_word_in_the_trail_when_all_is_done(shell: Shell, today: Heart) -> None:
+    """What a node that noticed the restore waits for: tests/retention/test_memory.py."""
+    today.sign_in(today.person())
+
+    shell.json("db", "restored", "--since", (today.now - timedelta(hours=1)).isoformat())
+
+    (row,) = today.all(AuditEvent, AuditEvent.kind == "database_restored")
+    assert (row.details["people"], row.details["sessions"]) == (1, 1)
+
+
+def test_init_of_a_new_database_forgets_what_was_seen_in_another(blank: Shell, tmp_path: Path) -> None:
+    (tmp_path / "last-seen.json").write_text("{}")
+
+    blank.json("init")
+    assert not (tmp_path / "last-seen.json").exists()
+
+    (tmp_path / "last-seen.json").write_text("{}")
+    blank.json("init")
+    assert (tmp_path / "last-seen.json").exists()

@@ -72,7 +72,7 @@ def test_a_node_with_all_that_it_needs_is_ready(node: Node) -> None:
     assert response.status_code == 200
     assert response.get_json()["status"] == "ready"
     assert [(check["name"], check["state"]) for check in response.get_json()["checks"]] == [
-        (name, "ok") for name in ("database", "schema", "clock", "keys", "worker", "queue", "mail")
+        (name, "ok") for name in ("database", "schema", "clock", "keys", "worker", "queue", "mail", "history")
     ]
     assert response.headers["Cache-Control"] == "no-store"
 
