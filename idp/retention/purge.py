@@ -30,6 +30,7 @@ from idp.db.models import (
     TokenFamily,
 )
 from idp.keys.lifecycle import count_purgeable_keys, purge_keys
+from idp.policy import read_in_force
 from idp.settings import Settings
 
 BATCH = 200
@@ -269,8 +270,9 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "signing_keys",
         "signing keys",
-        lambda tx, now, settings: count_purgeable_keys(tx, now=now, settings=settings),
-        lambda tx, now, settings, _limit: purge_keys(tx, now=now, settings=settings),
+        # By the lifetimes in force: an ID token is taken as a hint for as long as a session may live.
+        lambda tx, now, settings: count_purgeable_keys(tx, now=now, settings=read_in_force(tx, settings).settings),
+        lambda tx, now, settings, _limit: purge_keys(tx, now=now, settings=read_in_force(tx, settings).settings),
     ),
 )
 """In an order in which the later find what the earlier left of what refers to them."""
