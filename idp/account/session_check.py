@@ -8,6 +8,7 @@ from flask import Response, jsonify, request
 
 from idp import web
 from idp.account.desk import blueprint
+from idp.sessions import SessionPolicy
 from idp.sessions.why import why_ended
 from idp.web.pages import session_marker
 from idp.web.reasons import reason_at_sign_in
@@ -24,6 +25,7 @@ def check_session() -> Response:
     reason = None
     if handle is not None:
         with services.database.reading() as tx:
-            why = why_ended(tx, handle=handle, now=services.clock.now(), policy=services.policy)
+            policy = SessionPolicy.today(tx, services.settings)
+            why = why_ended(tx, handle=handle, now=services.clock.now(), policy=policy)
         reason = reason_at_sign_in(why)
     return jsonify({"signed_in": False, "reason": reason})

@@ -1,20 +1,18 @@
-"""What remains of a session after its end: why it ended, who was told, and the tools that it had approved.
+"""What remains of a session after its end: who was told, and the tools that it had approved.
 
-Serves the history on the account page (the receipt "in the person's history for 90 days", design §7) and the line on
-the sign-in page that answers "why was I signed out?" (lesson 22). Reads only.
+Serves the history on the account page (the receipt "in the person's history for 90 days", design §7). Reads only.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, select
 from sqlalchemy.orm import aliased
 
 from idp.db.engine import Tx
-from idp.db.models import Client, EndReason, LogoutDelivery, LogoutEvent, Session, SessionKind, User
+from idp.db.models import Client, LogoutDelivery, LogoutEvent, Session, SessionKind
 from idp.kit.identifiers import is_identifier
-from idp.kit.opaque import hash_secret, split_handle
-from idp.sessions.policy import SessionPolicy, computed_end, is_live
+from idp.sessions.policy import SessionPolicy, is_live
 from idp.sessions.receipt import HISTORY_LIFETIME, ReceiptApplication, find_applications
 
 MAXIMUM_APPROVED = 100
@@ -52,32 +50,6 @@ class EndedDetails:
     access_expires_at: datetime | None
     event_id: str | None
     approved: tuple[ApprovedApp, ...]
-
-
-def why_ended(tx: Tx, *, handle: str | None, now: datetime, policy: SessionPolicy) -> str | None:
-    """Why the session of a cookie value is over: an `EndReason` value, also when only time ended it; None for garbage.
-
-    The secret is checked: the reason is told to the browser that held the session and to nobody else.
-    """
-    parts = split_handle(handle) if handle else None
-    if parts is None:
-        return None
-    session_id, secret = parts
-    hashed = hash_secret(secret.reveal())
-    row = tx.execute(
-        select(Session, User)
-        .join(User, User.id == Session.user_id)
-        .where(Session.id == session_id, or_(Session.secret_hash == hashed, Session.previous_secret_hash == hashed))
-    ).one_or_none()
-    if row is None:
-        return None
-    session, user = row
-    if session.ended_at is not None:
-        return str(session.end_reason)
-    if user.deleted_at is not None or user.disabled_at is not None:
-        return EndReason.USER_DISABLED
-    end = computed_end(session, None, last_active_at=session.last_active_at, policy=policy)
-    return end.reason if end.at <= now else None
 
 
 def find_ended(tx: Tx, *, user_id: str, session_id: str, now: datetime, policy: SessionPolicy) -> EndedDetails | None:

@@ -49,6 +49,8 @@ def sweep(tx: Tx, *, now: datetime, settings: Settings, limit: int = 50) -> Swep
         end = computed_end(session, client, last_active_at=last_active_at, policy=policy)
         if end.at <= now:
             expired[(session.user_id, end.reason)].append(session.id)
+            if last_active_at > session.last_active_at:  # what the row says is what the person is told
+                tx.execute(update(Session).where(Session.id == session.id).values(last_active_at=last_active_at))
         else:
             tx.execute(
                 update(Session).where(Session.id == session.id).values(sweep_at=end.at, last_active_at=last_active_at)

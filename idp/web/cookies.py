@@ -28,9 +28,7 @@ def read_handle(request: Request) -> str | None:
     return value if value and len(value) <= MAXIMUM_VALUE else None
 
 
-def set_handle(
-    response: Response, handle: Secret, *, keep_signed_in: bool, keep_for: timedelta | None = None
-) -> None:
+def set_handle(response: Response, handle: Secret, *, keep_signed_in: bool, keep_for: timedelta | None = None) -> None:
     """Give the browser its session. Without "keep me signed in" the cookie goes when the browser is closed.
 
     A kept one gets the absolute lifetime (`keep_for` is today's), so that it need not be sent again with every request:
