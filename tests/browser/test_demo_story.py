@@ -240,10 +240,10 @@ def test_withdrawing_an_applications_access_signs_out_of_it_and_of_nothing_else(
     account.get_by_role("button", name="Withdraw the access of Demo wiki").click()
     account.get_by_role("link", name="See who was told").click()
 
-    expect(account.get_by_role("heading", name="The access is withdrawn")).to_be_visible()
+    expect(account.get_by_role("heading", name="You withdrew the application’s access")).to_be_visible()
     expect(account.get_by_text("Told at")).to_be_visible()
     expect(application.locator("#state")).to_contain_text("You were signed out by the provider at")
-    account.get_by_role("link", name="Signed-in devices").click()
+    account.get_by_role("link", name="Signed-in devices", exact=True).click()
     expect(account.get_by_text("This device", exact=True)).to_be_visible()
     application.locator("#sign-in").click()
     expect(application.get_by_role("heading", name="Demo wiki asks for access")).to_be_visible()
