@@ -17,7 +17,7 @@ EXAMPLES = int(os.environ.get("IDP_TEST_STATEFUL_EXAMPLES", "6"))
 STEPS = int(os.environ.get("IDP_TEST_STATEFUL_STEPS", "20"))
 
 
-@pytest.mark.timeout(120 + 10 * EXAMPLES)
+@pytest.mark.timeout(300 + 60 * EXAMPLES)
 def test_the_invariants_hold_in_any_order_of_events(installation: Installation) -> None:
     Machine.installation = installation
 
