@@ -6,7 +6,7 @@ in the settings nothing is written at all.
 """
 
 from idp.mail.backlog import MailBacklog, measure_mail
-from idp.mail.letters import Letter, old_token_used, too_many_copies
+from idp.mail.letters import Letter, old_token_used, password_changed, too_many_copies
 from idp.mail.queue import ClaimedMail, claim_due_mail, enqueue_mail, settle_mail
 from idp.mail.smtp import CouldNotSend, send
 
@@ -19,6 +19,7 @@ __all__ = [
     "enqueue_mail",
     "measure_mail",
     "old_token_used",
+    "password_changed",
     "send",
     "settle_mail",
     "too_many_copies",

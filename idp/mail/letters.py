@@ -67,6 +67,25 @@ password and has no link that signs you in.
     )
 
 
+def password_changed(*, now: datetime, settings: Settings) -> Letter:
+    """The notice that the person's password was changed on the account page (NIST SP 800-63B §4.6)."""
+    when = f"{now:%H:%M} UTC on {now.day} {now:%B %Y}"
+    return Letter(
+        kind="password_changed",
+        subject="Your password was changed",
+        body=f"""\
+{_paragraph(f"Your password was changed at {when}, by somebody who knew the old one.")}
+You were signed out in your other browsers.
+
+If that was you, nothing else is needed. If it was not, tell the people who run
+this service at once; what happened in your account is listed here:
+  {settings.url("/account/activity")}
+
+This message asks for no password and has no link that signs you in.
+""",
+    )
+
+
 def _paragraph(text: str, *, hanging: str = "") -> str:
     """Lines that no mail program has to break, but for words that are longer than a line."""
     return textwrap.fill(text, _WIDTH, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False)

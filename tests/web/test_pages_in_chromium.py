@@ -126,6 +126,21 @@ def test_a_password_can_be_looked_at(page: Page, ada: User) -> None:
     assert password.get_attribute("type") == "password"
 
 
+def test_the_password_page_is_good_when_it_asks_and_when_it_refuses(page: Page, ada: User) -> None:
+    sign_in(page)
+    page.get_by_role("link", name="Password").click()
+    expect(page.get_by_role("heading", name="Change password")).to_be_visible()
+    assert_good(page)
+
+    page.get_by_label("Current password").fill("not the password")
+    page.get_by_label("New password", exact=True).fill("a river runs through it")
+    page.get_by_label("New password again").fill("a river runs through it")
+    page.locator("#change-password").click()
+
+    expect(page.get_by_role("alert")).to_have_text("The current password is not right.")
+    assert_good(page)
+
+
 def test_signing_in_for_an_application_and_its_consent_page_are_good(page: Page, running: Running, ada: User) -> None:
     rp = running.provider.relying_party(
         name="Harbour Wiki",
