@@ -2,14 +2,28 @@
 
 from datetime import datetime
 
-from sqlalchemy import or_, select
+from sqlalchemy import bindparam, or_, select
+from sqlalchemy.types import BigInteger, LargeBinary, String
 
 from idp.db.engine import Tx
 from idp.db.models import Client, ClientSecret
+from idp.db.types import micros, to_microseconds
 from idp.kit.opaque import hash_secret
 from idp.kit.wording import is_storable
 
 MAX_CLIENT_ID_LENGTH = 64
+# Written once: every request of a client with a secret asks it, and building it costs as much as asking.
+_BY_SECRET = (
+    select(Client)
+    .join(ClientSecret, ClientSecret.client_id == Client.id)
+    .where(
+        Client.id == bindparam("client", type_=String()),
+        Client.deleted_at.is_(None),
+        Client.disabled_at.is_(None),
+        ClientSecret.secret_hash == bindparam("offered_hash", type_=LargeBinary()),
+        or_(ClientSecret.expires_at.is_(None), micros(ClientSecret.expires_at) > bindparam("now", type_=BigInteger())),
+    )
+)
 
 
 def find_client(tx: Tx, client_id: str) -> Client | None:
@@ -27,17 +41,8 @@ def authenticate_secret(tx: Tx, client_id: str, secret: str, now: datetime) -> C
     """
     if not is_client_id(client_id):
         return None
-    return tx.scalar(
-        select(Client)
-        .join(ClientSecret, ClientSecret.client_id == Client.id)
-        .where(
-            Client.id == client_id,
-            Client.deleted_at.is_(None),
-            Client.disabled_at.is_(None),
-            ClientSecret.secret_hash == hash_secret(secret),
-            or_(ClientSecret.expires_at.is_(None), ClientSecret.expires_at > now),
-        )
-    )
+    given = {"client": client_id, "offered_hash": hash_secret(secret), "now": to_microseconds(now)}
+    return tx.scalar(_BY_SECRET, given)
 
 
 def list_clients(tx: Tx) -> list[Client]:

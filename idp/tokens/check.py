@@ -6,12 +6,16 @@ an error, not an answer (I17).
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, bindparam, or_, select
 from sqlalchemy.orm import aliased
+from sqlalchemy.types import BigInteger, String
 
 from idp.db.engine import Tx
 from idp.db.models import Client, DeniedAccessToken, Session, SessionClient, TokenFamily, User
+from idp.db.types import to_microseconds
 from idp.kit.keyring import Keyring
 from idp.kit.opaque import secret_matches
 from idp.sessions import SessionPolicy, is_live
@@ -39,8 +43,7 @@ class LiveToken:
 
 def check_access_token(tx: Tx, *, claims: AccessTokenClaims, settings: Settings, now: datetime) -> LiveToken | None:
     """The family behind verified claims, when everything it hangs on is live and the token itself is not denied."""
-    denied = select(DeniedAccessToken.jti).where(DeniedAccessToken.jti == claims.jti).exists()
-    live = _find_live(tx, claims.family_id, settings, now, ~denied)
+    live = _find_live(tx, claims.family_id, settings, now, jti=claims.jti)
     return live if live is not None and live.client.id == claims.client_id else None
 
 
@@ -57,16 +60,28 @@ def check_refresh_token(tx: Tx, *, token: str, settings: Settings, keyring: Keyr
     return live if turn in {Turn.ROTATE, Turn.HOLD, Turn.SKIP} else None
 
 
-def _find_live(tx: Tx, family_id: str, settings: Settings, now: datetime, *conditions: object) -> LiveToken | None:
+def _find_live(
+    tx: Tx, family_id: str, settings: Settings, now: datetime, *, jti: str | None = None
+) -> LiveToken | None:
+    statement = _statement(settings, asks_for_denial=jti is not None)
+    row = tx.execute(statement, {"now": to_microseconds(now), "family": family_id, "jti": jti}).one_or_none()
+    return None if row is None else LiveToken(*row)
+
+
+@lru_cache(maxsize=8)
+def _statement(settings: Settings, *, asks_for_denial: bool) -> Any:
+    """Written once: building the expression costs several times what executing it does."""
     participation, session, user = aliased(SessionClient), aliased(Session), aliased(User)
-    row = tx.execute(
+    moment = bindparam("now", type_=BigInteger())
+    denied = select(DeniedAccessToken.jti).where(DeniedAccessToken.jti == bindparam("jti", type_=String())).exists()
+    return (
         select(TokenFamily, Client, user, participation.sid, *windows_in_force(settings))
         .join(Client, Client.id == TokenFamily.client_id)
         .outerjoin(participation, participation.id == TokenFamily.session_client_id)
         .outerjoin(session, session.id == TokenFamily.session_id)
         .outerjoin(user, user.id == TokenFamily.user_id)
         .where(
-            TokenFamily.id == family_id,
+            TokenFamily.id == bindparam("family", type_=String()),
             TokenFamily.revoked_at.is_(None),
             Client.disabled_at.is_(None),
             Client.deleted_at.is_(None),
@@ -74,13 +89,12 @@ def _find_live(tx: Tx, family_id: str, settings: Settings, now: datetime, *condi
                 TokenFamily.user_id.is_(None),
                 and_(
                     participation.ended_at.is_(None),
-                    is_live(now, SessionPolicy.of(settings), session=session, client=Client),
+                    is_live(moment, SessionPolicy.of(settings), session=session, client=Client),
                     is_new_enough(),
                     user.disabled_at.is_(None),
                     user.deleted_at.is_(None),
                 ),
             ),
-            *conditions,  # type: ignore[arg-type]
+            *((~denied,) if asks_for_denial else ()),
         )
-    ).one_or_none()
-    return None if row is None else LiveToken(*row)
+    )

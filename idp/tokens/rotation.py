@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import BindParameter, Connection, Dialect, and_, bindparam, case, func, or_, select, update
 from sqlalchemy.types import BigInteger, LargeBinary, String
 
+from idp.db.fixed import FixedStatement
 from idp.db.models import Client, RefreshRotation, Session, SessionClient, TokenFamily, User
 from idp.db.types import has_word, micros, to_microseconds
 from idp.sessions import SessionPolicy, is_live
@@ -82,8 +83,10 @@ def rotate_or_hold(
         "client": client_id,
         **{f"word_{place}": f" {word} " for place, word in enumerate(words)},
     }
-    statement = _statement(terms, returns_all=not is_sqlite, is_authenticated=is_authenticated, words=len(words))
-    changed = connection.execute(statement, parameters).one_or_none()
+    statement = _statement(
+        connection.dialect, terms, returns_all=not is_sqlite, is_authenticated=is_authenticated, words=len(words)
+    )
+    changed = statement.one_or_none(connection, parameters)
     if changed is None or not is_sqlite:
         return changed
     # SQLite returns only the target's columns; one SELECT in the same transaction fetches the rest.
@@ -91,7 +94,9 @@ def rotate_or_hold(
 
 
 @lru_cache(maxsize=64)
-def _statement(terms: Terms, *, returns_all: bool, is_authenticated: bool, words: int) -> Any:
+def _statement(
+    dialect: Dialect, terms: Terms, *, returns_all: bool, is_authenticated: bool, words: int
+) -> FixedStatement:
     moment, presented = _parameter("now"), _parameter("presented")
     leeway = leeway_in_force(terms.leeway)
     # A `rotated_at` in the future (a clock stepped back) counts as just now: elapsed time is never negative.
@@ -127,7 +132,8 @@ def _statement(terms: Terms, *, returns_all: bool, is_authenticated: bool, words
             last_used_at=_later(TokenFamily.last_used_at, moment),
         )
     )
-    return statement.returning(*_COLUMNS, expiry.label("exp")) if returns_all else statement.returning(TokenFamily.id)
+    returned = (*_COLUMNS, expiry.label("exp")) if returns_all else (TokenFamily.id,)
+    return FixedStatement(statement, returned, dialect)
 
 
 @lru_cache(maxsize=8)
