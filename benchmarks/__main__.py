@@ -46,14 +46,15 @@ def main() -> None:
                             say=say_to_terminal,
                         )
                     )
+            # After each server: what was measured is not lost when the next one fails.
+            seconds = time.monotonic() - started
+            text = report.write(results, machine, seconds=seconds, is_quick=given.quick, remark=given.remark)
+            given.output.write_text(text)
+            if given.json:
+                given.json.write_text(json.dumps([result.as_dict() for result in results], indent=1))
+            say_to_terminal(f"Written: {given.output} ({seconds:.0f} s)")
     except NotPossible as problem:
         sys.exit(f"The benchmark can't run: {problem}")
-    seconds = time.monotonic() - started
-    text = report.write(results, machine, seconds=seconds, is_quick=given.quick, remark=given.remark)
-    given.output.write_text(text)
-    if given.json:
-        given.json.write_text(json.dumps([result.as_dict() for result in results], indent=1))
-    say_to_terminal(f"Written: {given.output} ({seconds:.0f} s)")
 
 
 if __name__ == "__main__":

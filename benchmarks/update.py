@@ -12,20 +12,14 @@ from typing import Any
 
 from sqlalchemy import event
 
-from benchmarks.population import Population
+from benchmarks.population import Population, identifier
 from benchmarks.postgres import NotPossible, Postgres
 from benchmarks.processes import cpu_seconds
 from benchmarks.world import World
 from idp.tokens import Issued, refresh
 
 _NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
-_MADE_HERE = {
-    "family": "('0f' || lpad(:person::text, 23, '0') || '0')",
-    "now": _NOW,
-    "second": f"({_NOW} / 1000000 * 1000000)",
-    "presented": "token_families.generation",
-}
-_PARAMETER = re.compile(r"%\((\w+)\)s")
+_PARAMETER = re.compile(r"\$(\d+)")
 
 
 @dataclass(frozen=True)
@@ -56,16 +50,16 @@ def same_update(database: Postgres, world: World, folder: Path) -> SameUpdate:
     world.population.apps(people, client.id)
     statement, parameters = _caught(world, world.population, people[:1], client.id)
 
-    def literal(match: re.Match[str]) -> str:
-        return _MADE_HERE.get(match.group(1)) or _literal(parameters[match.group(1)])
+    def spelled(match: re.Match[str]) -> str:
+        return _made_here(parameters[int(match.group(1)) - 1], identifier("f", people[0]))
 
     script = folder / "same-update.sql"
-    text = " ".join(_PARAMETER.sub(literal, statement).split())
+    text = " ".join(_PARAMETER.sub(spelled, statement).split())
     script.write_text(f"\\set person random({people[0]}, {people[-1]})\n{text};\n")
     return SameUpdate(database, script)
 
 
-def _caught(world: World, population: Population, person: range, client_id: str) -> tuple[str, dict[str, Any]]:
+def _caught(world: World, population: Population, person: range, client_id: str) -> tuple[str, tuple[Any, ...]]:
     caught: list[tuple[str, Any]] = []
 
     def catch(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
@@ -86,10 +80,16 @@ def _caught(world: World, population: Population, person: range, client_id: str)
     return found
 
 
-def _literal(value: object) -> str:
-    value = getattr(value, "obj", value)  # the driver's wrapper of bytes
-    if isinstance(value, bytes):
-        return f"'\\x{value.hex()}'::bytea"
-    if isinstance(value, int | bool):
-        return str(value).lower()
-    return "'" + str(value).replace("'", "''") + "'"
+def _made_here(value: object, family: str) -> str:
+    """SQL for a parameter: each is told by its value, since only its place has a name."""
+    match value:
+        case bytes():
+            return f"'\\x{value.hex()}'::bytea"
+        case int() if value > 10**15:
+            return f"({_NOW} / 1000000 * 1000000)" if value % 10**6 == 0 else _NOW
+        case int():
+            return "token_families.generation"  # what is presented is the live one
+        case str() if value == family:
+            return "('0f' || lpad(:person::text, 23, '0') || '0')"
+        case _:
+            return "'" + str(value).replace("'", "''") + "'"
