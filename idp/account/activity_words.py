@@ -104,6 +104,12 @@ def _renamed(row: HistoryRow) -> Told:
     return Told(f"You named an app or tool “{row.label}”" if row.label else "You changed the name of an app or tool")
 
 
+def _password_set(row: HistoryRow) -> Told:
+    if row.actor == "person":
+        return Told("You changed your password")
+    return Told("An administrator set your password")
+
+
 def _allowed(row: HistoryRow) -> Told:
     return Told(f"You allowed {_application(row)} to use your account")
 
@@ -192,7 +198,7 @@ KINDS: dict[str, _Kind] = {
     "user_disabled": _Kind(Group.ACCOUNT, "warning", _told("Your account was closed for a time")),
     "user_enabled": _Kind(Group.ACCOUNT, "check", _told("Your account was opened again")),
     "user_deleted": _Kind(Group.ACCOUNT, "cross", _told("Your account was deleted")),
-    "password_set": _Kind(Group.ACCOUNT, "key", _told("An administrator set your password")),
+    "password_set": _Kind(Group.ACCOUNT, "key", _password_set),
 }
 """Every kind of row that concerns a person; the order is that of nothing."""
 

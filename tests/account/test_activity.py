@@ -194,7 +194,7 @@ def test_what_is_older_than_ninety_days_or_than_the_installation_keeps_is_not_sh
     site = open_site(issuer="http://localhost", history_lifetime=timedelta(days=10))
     ada = site.person("ada")
     site.heart.clock.advance(days=11)
-    note(site, ada, "password_set")
+    note(site, ada, "password_set", actor="administrator:cli")
 
     page: Page = site.signed_in("ada").page("/account/activity")
 

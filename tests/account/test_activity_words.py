@@ -120,6 +120,11 @@ def test_every_group_has_a_name_and_kinds() -> None:
     assert frozenset().union(*(kinds_of(group) for group in Group)) == kinds_of(None)
 
 
+def test_who_changed_a_password_is_told() -> None:
+    assert shown_activity(row("password_set")).what == "You changed your password"
+    assert shown_activity(row("password_set", actor="administrator:cli")).what == "An administrator set your password"
+
+
 def test_several_ends_at_once_are_counted() -> None:
     told = shown_activity(row("sessions_ended", details={"reason": "signed_out_everywhere", "browsers": 2, "apps": 1}))
 
