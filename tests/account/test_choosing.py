@@ -169,6 +169,20 @@ def test_what_lies_unused_ends_and_what_was_refreshed_or_visited_since_stays(sit
     assert is_over(site, busy.session_id or "", session_of(here)) == [False, False]
 
 
+def test_a_refresh_counts_as_use_although_it_did_not_touch_the_session(site: Site) -> None:
+    ada = site.person("ada")
+    client = site.heart.client()
+    tool = site.heart.tokens_for(site.heart.sign_in(ada), client, OFFLINE)
+    site.heart.clock.advance(minutes=30)  # the session's own row is touched at most once an hour
+    site.heart.refresh(tool, client)
+    site.heart.clock.advance(days=7, minutes=-20)
+    here = site.signed_in("ada")
+
+    assert "was used within that time" in here.page("/account/sessions/end-unused?days=7").text
+    site.heart.clock.advance(minutes=20)
+    assert "app or command-line tool 1" in here.page("/account/sessions/end-unused?days=7").text
+
+
 def test_a_tool_that_is_used_between_question_and_answer_stays(site: Site) -> None:
     ada = site.person("ada")
     client = site.heart.client()
