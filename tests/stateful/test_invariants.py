@@ -13,7 +13,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.stateful.machine import Machine
 from tests.stateful.surface import Installation
 
-EXAMPLES = int(os.environ.get("IDP_TEST_STATEFUL_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("IDP_TEST_STATEFUL_EXAMPLES", "4"))
 STEPS = int(os.environ.get("IDP_TEST_STATEFUL_STEPS", "20"))
 
 
