@@ -8,8 +8,7 @@ import threading
 import time
 
 # An attempt this old is waiting for a slow application: it stops counting against its lane, so that one lane full of
-# hanging applications delays the next one by this long. Who signs out of fifty of them at once has the healthy one told
-# within a quarter of a second by two workers (docs/crash-tests.md).
+# hanging applications delays the next one by this long (docs/crash-tests.md).
 SLOW_AFTER_SECONDS = 0.1
 # How many slow attempts there may be on top, as a multiple of `deliveries_at_once`; each ends by its own deadline.
 SLOW_FACTOR = 7

@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -32,6 +33,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no round after so many")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started ends with us
     folder = Path(tempfile.mkdtemp(prefix="idp-crash-"))
     print(f"{given.rounds} rounds, --seed {given.seed}", flush=True)  # noqa: T201
     began = time.monotonic()

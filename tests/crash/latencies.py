@@ -7,12 +7,13 @@ take every notice and never answer.
 """
 
 import argparse
+import signal
+import socket
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,14 +66,14 @@ class Sample:
 class Measurement:
     """One installation, and one end after the other."""
 
-    def __init__(self, cluster: Cluster, heart: Heart, healthy: Stopwatch, hanging: list[Receiver]) -> None:
+    def __init__(self, cluster: Cluster, heart: Heart, healthy: Stopwatch, hanging: list[int]) -> None:
         self._cluster, self._heart, self._healthy = cluster, heart, healthy
         self._http = [requests.Session(), requests.Session()]
-        self._client = self._public(healthy)
-        self._others = [self._public(receiver) for receiver in hanging]
+        self._client = self._public(healthy.port)
+        self._others = [self._public(port) for port in hanging]
 
-    def _public(self, receiver: Receiver) -> Client:
-        client = self._heart.client(backchannel_logout_uri=receiver.uri)
+    def _public(self, port: int) -> Client:
+        client = self._heart.client(backchannel_logout_uri=f"http://127.0.0.1:{port}/backchannel-logout")
         self._heart.change(client, token_endpoint_auth_method="none")
         return client
 
@@ -136,15 +137,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.crash.latencies", description=__doc__)
     parser.add_argument("--samples", type=int, default=200)
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started ends with us
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="idp-latencies-")))
         healthy = Stopwatch()
         stack.enter_context(healthy)
-        hanging = [stack.enter_context(Receiver(hangs=True)) for _ in range(HANGING)]
-        allow = ",".join(f"127.0.0.1:{receiver.port}" for receiver in [healthy, *hanging])
+        # They take the connection and whatever comes over it, and nobody looks at it.
+        hanging = [stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=1000)) for _ in range(HANGING)]
+        ports = [int(listener.getsockname()[1]) for listener in hanging]
+        allow = ",".join(f"127.0.0.1:{port}" for port in [healthy.port, *ports])
         cluster = Cluster(folder, allow=allow, IDP_DELIVERY_REQUEST_LIFETIME="5s", IDP_DELIVERY_LEASE_LIFETIME="30s")
         stack.callback(cluster.end)
-        measurement = Measurement(cluster, open_heart(cluster), healthy, hanging)
+        measurement = Measurement(cluster, open_heart(cluster), healthy, ports)
         for number in range(20):  # what is slow once
             measurement.end_one(number, with_others=False)
         alone = [measurement.end_one(number, with_others=False) for number in range(given.samples)]
@@ -155,7 +159,6 @@ def main() -> int:
                 last = time.monotonic()
             beside.append(measurement.end_one(number, with_others=False))
         together = [measurement.end_one(number, with_others=True) for number in range(given.samples // 4)]
-        stack.enter_context(_released(hanging))
     rows = [
         ("refusal on the other node", [sample.refused for sample in alone + beside]),
         ("notice, nobody else to tell", [sample.told for sample in alone]),
@@ -166,16 +169,6 @@ def main() -> int:
     for name, seconds in rows:
         print(_row(name, seconds))  # noqa: T201
     return 0
-
-
-@contextmanager
-def _released(hanging: list[Receiver]) -> Iterator[None]:
-    """Nobody waits at the end for those that hang."""
-    try:
-        yield
-    finally:
-        for receiver in hanging:
-            receiver.may_answer.set()
 
 
 def _row(name: str, seconds: list[float]) -> str:
