@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -21,6 +22,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.operation.test_metrics import number
+from tests.support.heart import Heart
 
 ROOT = Path(__file__).resolve().parents[2]
 IDP = [sys.executable, "-m", "idp.cli"]
@@ -200,14 +202,14 @@ def _is_leaving(node: Node) -> bool:
 
 
 @pytest.mark.timeout(300)
-def test_a_rolling_restart_loses_no_request_that_is_tried_a_second_time(open_node: OpenNode) -> None:
+def test_a_rolling_restart_loses_no_request_that_is_tried_a_second_time(open_node: OpenNode, heart: Heart) -> None:
     nodes = [open_node(IDP_DRAIN_LIFETIME="1"), open_node(IDP_DRAIN_LIFETIME="1")]
     for node in nodes:
         node.start("--without-worker", wait=False)
     headers = make_service(nodes[0])
     for node in nodes:
         node.wait_until_ready()
-    traffic = Traffic(nodes, headers)
+    traffic = Traffic(nodes, headers, [issue_token(heart) for _ in range(4)])
 
     with traffic:
         traffic.go_on()
@@ -220,18 +222,33 @@ def test_a_rolling_restart_loses_no_request_that_is_tried_a_second_time(open_nod
 
     assert traffic.lost == []
     assert set(traffic.statuses) == {200}
+    assert traffic.rotations > 0
     for node in nodes:
         assert "Traceback" not in node.log.read_text()
 
 
-class Traffic:
-    """Four clients behind a load balancer that tries the other node once, on connections that it keeps open."""
+def issue_token(heart: Heart) -> tuple[str, str]:
+    """A public client that rotates at each refresh, and its refresh token, by the rules and the nodes' own clock."""
+    heart.clock.moment = datetime.now(UTC)
+    client = heart.client(refresh_leeway_lifetime=timedelta(0))
+    heart.change(client, token_endpoint_auth_method="none")
+    issued = heart.tokens_for(heart.sign_in(heart.person()), client)
+    assert issued.refresh_token is not None
+    return client.id, issued.refresh_token.reveal()
 
-    def __init__(self, nodes: list[Node], headers: dict[str, str]) -> None:
-        self._nodes, self._headers = nodes, headers
+
+class Traffic:
+    """Four clients behind a load balancer that tries the other node once, on connections that it keeps open.
+
+    They get tokens for themselves and refresh, in turn; each refresh presents what the one before gave.
+    """
+
+    def __init__(self, nodes: list[Node], headers: dict[str, str], tokens: list[tuple[str, str]]) -> None:
+        self._nodes, self._headers, self._tokens = nodes, headers, tokens
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._client, args=(number,)) for number in range(4)]
         self.answered = 0
+        self.rotations = 0
         self.lost: list[str] = []
         self.statuses: dict[int, int] = {}
 
@@ -253,21 +270,28 @@ class Traffic:
     def _client(self, number: int) -> None:
         connections = [HTTPConnection("127.0.0.1", node.port, timeout=35) for node in self._nodes]
         turn = number
+        client_id, token = self._tokens[number]
         while not self._stop.wait(0.1):  # leaves the machine room to start a node
             turn += 1
             problems = []
+            refreshes = turn // 2 % 2 == 0
+            form = {"grant_type": "refresh_token", "client_id": client_id, "refresh_token": token}
+            body, headers = (urlencode(form).encode(), FORM) if refreshes else (BODY, self._headers)
             for attempt in (0, 1):
                 connection = connections[(turn + attempt) % 2]
                 try:
-                    connection.request("POST", "/oauth2/token", BODY, self._headers)
+                    connection.request("POST", "/oauth2/token", body, headers)
                     answer = connection.getresponse()
-                    answer.read()
+                    given = json.loads(answer.read())
                 except (OSError, HTTPException) as problem:
                     connection.close()
                     problems.append(repr(problem))
                     continue
                 self.statuses[answer.status] = self.statuses.get(answer.status, 0) + 1
                 self.answered += 1
+                if refreshes and answer.status == 200:
+                    self.rotations += given["refresh_token"] != token
+                    token = given["refresh_token"]
                 break
             else:
                 self.lost.append(" and ".join(problems))
