@@ -293,7 +293,8 @@ def test_another_tab_shows_the_account_no_longer_than_this_one(
 
     page.locator("#sign-out").click()
 
-    expect(other.get_by_role("heading", name="Sign in", exact=True)).to_be_visible()
+    expect(other.get_by_role("heading", name="You are signed out")).to_be_visible()
+    expect(other.get_by_text("Signed-in devices")).to_be_hidden()
 
 
 def test_signing_out_another_browser_ends_it_there_and_says_why(
