@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import select, text
 
+from idp.db.bulk import insert_rows
 from idp.db.engine import Tx
 from idp.db.models import Client, DeliveryState, LogoutDelivery
 from idp.db.models.clients import ClientOrigin
@@ -95,8 +96,7 @@ def enqueue(
                 "created_at": now,
             }
         )
-    # Without this, SQLAlchemy leaves out what is None and sends a statement for each run of rows of equal shape.
-    tx.execute(insert(LogoutDelivery), rows, execution_options={"render_nulls": True})
+    insert_rows(tx, LogoutDelivery.metadata.tables[LogoutDelivery.__tablename__], rows)
     pending = len([row for row in rows if row["uri"]])
     if pending and tx.get_bind().dialect.name == "postgresql":
         # Delivered by PostgreSQL at commit, never before it and never without it.

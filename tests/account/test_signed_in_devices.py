@@ -1,36 +1,19 @@
 """The page "Signed-in devices": what it lists, in which words, and what it costs."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, event, insert
+from sqlalchemy import insert
 
 from idp.db.models import EndReason, Session, SessionKind, User
 from idp.kit.identifiers import new_identifier, shard_key_in
 from tests.support.pages import Page, Site, Visitor
+from tests.support.statements import statements_of
 
 CHROME = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
 )
-
-
-@contextmanager
-def statements(engine: Engine) -> Iterator[list[str]]:
-    """Collects the statements that reach the database, BEGIN and COMMIT aside."""
-    seen: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
-        if not statement.upper().startswith(("BEGIN", "COMMIT", "ROLLBACK")):
-            seen.append(statement)
-
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
 
 
 def many_sessions(site: Site, person: User, count: int) -> None:
@@ -179,7 +162,7 @@ def test_ten_thousand_sessions_cost_four_statements_and_a_tenth_of_a_second(site
         connection.commit()
     here.page("/account/sessions")  # templates and statements are compiled once per process
 
-    with statements(site.engine) as seen:
+    with statements_of(site.engine) as seen:
         here.page("/account/sessions")
 
     assert len(seen) <= 4, seen

@@ -1,18 +1,17 @@
 """docs/house.md is a map of the house that stands: its rooms, tables and invariants, and what its hot paths cost."""
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
-
-from sqlalchemy import Engine, event
 
 from idp.db.models import Base
 from tests.docs.pages import ROOT, table_under
 from tests.support.characters import Provider, RelyingParty
 from tests.support.heart import HandClock, Heart
 from tests.support.pages import PASSWORD, Visitor
+from tests.support.statements import statements_of
 
 PAGE = ROOT / "docs" / "house.md"
 OFFLINE = "openid offline_access"
@@ -100,23 +99,8 @@ def test_sign_out_everywhere_takes_the_same_number_however_many_sessions_and_app
             started = heart.sign_in(person)
             for client in clients:
                 heart.tokens_for(started, client)
-        statements: list[str] = []
-        with statements_of(heart.database.engine, statements):
+        with statements_of(heart.database.engine) as statements:
             assert heart.end_everything(person).browsers == browsers
         return len(statements)
 
     assert count(1) == count(12)
-
-
-@contextmanager
-def statements_of(engine: Engine, collected: list[str]) -> Iterator[None]:
-    """Collect what is sent to the database meanwhile."""
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        collected.append(statement)
-
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield
-    finally:
-        event.remove(engine, "before_cursor_execute", note)

@@ -8,15 +8,14 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit
 
 import jwt
 import pytest
-from sqlalchemy import event
 from werkzeug.test import TestResponse
 
 from idp import clients, keys, users
@@ -29,6 +28,7 @@ from idp.settings import Settings
 from idp.web.services import EXTENSION, Services
 from tests.support.heart import HandClock, Heart
 from tests.support.pages import FIREFOX, PASSWORD, Page, Visitor
+from tests.support.statements import statements_of
 
 ISSUER = "http://localhost"
 RP_REDIRECT = "https://rp.example/callback"
@@ -333,20 +333,4 @@ def service(provider: Provider) -> RelyingParty:
 @pytest.fixture
 def count_statements(provider: Provider) -> Callable[[], AbstractContextManager[list[str]]]:
     """Collects the statements that the application sends, BEGIN and the like aside."""
-    engine = provider.services.database.engine
-
-    @contextmanager
-    def counting() -> Iterator[list[str]]:
-        statements: list[str] = []
-
-        def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-            if not statement.startswith(("BEGIN", "SAVEPOINT", "RELEASE")):
-                statements.append(statement)
-
-        event.listen(engine, "before_cursor_execute", note)
-        try:
-            yield statements
-        finally:
-            event.remove(engine, "before_cursor_execute", note)
-
-    return counting
+    return partial(statements_of, provider.services.database.engine)
