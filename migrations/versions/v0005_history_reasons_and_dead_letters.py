@@ -19,10 +19,7 @@ def upgrade() -> None:
 
     with op.batch_alter_table("clients", schema=None) as batch_op:
         # With a default in the database: the version before this one still registers clients.
-        column: sa.Column[bool] = sa.Column(
-            "wants_logout_reason", sa.Boolean(), server_default=sa.false(), nullable=False
-        )
-        batch_op.add_column(column)
+        batch_op.add_column(sa.Column("wants_logout_reason", sa.Boolean(), nullable=False, server_default=sa.false()))
 
     with op.batch_alter_table("logout_deliveries", schema=None) as batch_op:
         batch_op.add_column(sa.Column("logout_reason", sa.String(length=32), nullable=True))

@@ -1,12 +1,14 @@
 """What a decision costs the database: small looks, and a sweep that goes by its index."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import event, text
 
 from idp import sessions
+from idp.db.engine import Tx
 from tests.support.heart import Heart
 
 OFFLINE = "openid offline_access"
@@ -31,10 +33,19 @@ def plans_of(heart: Heart, act: Callable[[], Any]) -> dict[str, str]:
             tx.execute(text("SET LOCAL enable_seqscan = off"))
         explain = "EXPLAIN QUERY PLAN " if heart.database.is_sqlite else "EXPLAIN "
         for statement, parameters in seen:
-            rows = tx.connection().exec_driver_sql(explain + statement, parameters).all()
-            plans[statement] = "\n".join(str(row[-1]) for row in rows)
+            plans[statement] = "\n".join(str(row[-1]) for row in explained(tx, explain + statement, parameters))
     assert plans
     return plans
+
+
+def explained(tx: Tx, statement: str, parameters: Any) -> Sequence[Any]:
+    """The rows of a plan; statements written once (`idp.db.fixed`) number their parameters."""
+    if "$1" not in statement:
+        return tx.connection().exec_driver_sql(statement, parameters).all()
+    driver = tx.connection().connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    with psycopg.RawCursor(driver) as cursor:
+        return cursor.execute(statement, parameters).fetchall()
 
 
 def test_the_sweep_finds_what_is_due_by_its_index(heart: Heart) -> None:

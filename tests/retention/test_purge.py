@@ -466,7 +466,11 @@ def capture(heart: Heart) -> list[tuple[str, Any]]:
     seen: list[tuple[str, Any]] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
-        if re.match(r"(SELECT|DELETE|UPDATE)", statement) and not many and "signing_keys" not in statement:
+        if (
+            re.match(r"(SELECT|DELETE|UPDATE)", statement)
+            and not many
+            and not re.search(r"FROM (signing_keys|policy_values)", statement)
+        ):
             seen.append((statement, parameters))
 
     event.listen(heart.database.engine, "before_cursor_execute", note)
