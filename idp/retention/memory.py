@@ -70,5 +70,7 @@ def remember(settings: Settings, seen: Seen) -> None:
 
 
 def forget(var_dir: Path) -> None:
-    """For a database that was just made: nothing was seen of it yet."""
-    (var_dir / FILE).unlink(missing_ok=True)
+    """For a database that was just made: nothing was seen of it yet. Raises OSError when what is there can't go."""
+    file = var_dir / FILE
+    if file.exists():  # a read-only folder refuses to delete even what isn't there
+        file.unlink(missing_ok=True)
