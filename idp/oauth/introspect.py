@@ -30,7 +30,7 @@ def introspect(headers: Headers, form: MultiDict[str, str]) -> dict[str, Any]:
         raise InvalidClient
     token = required(form, "token")
     claims = read_access_token(token, keys=services.keys, issuer=settings.issuer, now=now)
-    with services.database.reading() as tx:
+    with services.database.single_reads() as tx:
         client = authenticate(tx, credentials, now)
         if claims is not None:
             if not _is_concerned(client, claims):

@@ -41,7 +41,7 @@ def userinfo(request: Request) -> dict[str, Any]:
     claims = read_access_token(token, keys=services.keys, issuer=settings.issuer, now=now)
     if claims is None or settings.url("/oauth2/userinfo") not in claims.audience:
         raise _invalid_token()
-    with services.database.reading() as tx:
+    with services.database.single_reads() as tx:
         live = check_access_token(tx, claims=claims, settings=settings, now=now)
     if live is None:
         raise _invalid_token()

@@ -1,4 +1,4 @@
-"""Who is signed in in this browser, asked once per request in one read transaction.
+"""Who is signed in in this browser, asked once per request with one statement.
 
 Noting the activity happens after the answer was made, in a transaction of its own and at most once a minute; when that
 fails, the answer stands, because a busy database must not turn a page that was read into an error.
@@ -27,7 +27,7 @@ def current_session() -> CurrentSession | None:
         handle = read_handle(request)
         g.current_session = None
         if handle:
-            with services.database.reading() as tx:
+            with services.database.single_reads() as tx:
                 session = find_current(tx, handle=handle, now=services.clock.now(), policy=services.policy)
             if session is not None and (request.method in {"GET", "HEAD"} or not session.was_previous_secret):
                 g.current_session = session
