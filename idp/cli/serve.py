@@ -157,7 +157,9 @@ def server_command(server: str, *, host: str, port: int, workers: int, threads: 
     return [
         *(sys.executable, "-m", "gunicorn"),
         *("-c", "python:idp.cli.gunicorn_hooks", "--logger-class", "idp.cli.gunicorn_hooks.HouseLogger"),
-        *("--bind", bind, "--workers", str(workers), "--worker-class", "gthread", "--threads", str(threads)),
+        *("--bind", bind, "--workers", str(workers), "--threads", str(threads)),
+        # Slow clients wait without a thread. A process may usually have 1024 files open.
+        *("--worker-class", "idp.cli.gunicorn_worker.PatientWorker", "--worker-connections", "800"),
         # Requests with ID tokens as hints and long claims; its default of 4094 cuts them off (lesson 7).
         *("--limit-request-line", "8190"),
         *("--keep-alive", "15", "--graceful-timeout", "30", "--no-control-socket", "--log-level", "warning"),

@@ -2,7 +2,7 @@
 
 The endpoints are read from the application's own table of routes, so that a new one is asked too. One signed-in browser
 asks, with its cookies: behind the sign-in is where most can go wrong. (Hostile Host and Forwarded headers:
-tests/operation/test_hostile_headers.py. Slow clients: the server's work, tests/operation/test_serving.py.)
+tests/operation/test_hostile_headers.py. Slow clients: the server's work, tests/operation/test_slow_clients.py.)
 """
 
 from collections.abc import Iterator
