@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 REMEDY = (
@@ -32,15 +32,21 @@ def launch_arguments() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
+def driver() -> Iterator[Playwright]:
+    """What starts browsers: one per worker, since a second in one process refuses to start."""
+    with sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture(scope="session")
+def chromium(driver: Playwright) -> Iterator[Browser]:
     """The running browser, one per worker."""
     path = find_chromium()
     if path is None:
         pytest.fail(REMEDY, pytrace=False)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=launch_arguments())
-        yield browser
-        browser.close()
+    browser = driver.chromium.launch(executable_path=path, args=launch_arguments())
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

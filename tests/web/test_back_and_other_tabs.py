@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect
 from werkzeug.serving import make_server
 
 from idp.db.models import EndReason, User
@@ -92,19 +92,18 @@ def ada(running: Running) -> User:
 
 
 @pytest.fixture(scope="module")
-def caching_chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def caching_chromium(driver: Playwright) -> Iterator[Browser]:
     """Chromium with the back/forward cache on, as people have it; Playwright switches it off."""
     path = find_chromium()
     if path is None:
         pytest.fail(REMEDY, pytrace=False)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path,
-            args=[*launch_arguments(), "--ignore-certificate-errors", "--enable-features=BackForwardCache"],
-            ignore_default_args=["--disable-back-forward-cache"],
-        )
-        yield browser
-        browser.close()
+    browser = driver.chromium.launch(
+        executable_path=path,
+        args=[*launch_arguments(), "--ignore-certificate-errors", "--enable-features=BackForwardCache"],
+        ignore_default_args=["--disable-back-forward-cache"],
+    )
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
