@@ -6,6 +6,7 @@ app sessions by `sessions.end_client_everywhere` in the same transaction (design
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import delete, or_, select, update
 
@@ -100,8 +101,11 @@ def rotate_client_secret(
 
 
 def disable_client(tx: Tx, *, client_id: str, now: datetime) -> bool:
-    """Refuse the client everywhere from now on. False when it is unknown or disabled already."""
-    return _mark(tx, client_id, now, kind="client_disabled", disabled_at=now)
+    """Refuse the client everywhere from now on. False when it is unknown or disabled already.
+
+    Its epoch is raised: a code from before stays worthless after it is enabled again, whatever the clocks say.
+    """
+    return _mark(tx, client_id, now, kind="client_disabled", disabled_at=now, epoch=Client.epoch + 1)
 
 
 def enable_client(tx: Tx, *, client_id: str, now: datetime) -> bool:
@@ -128,12 +132,12 @@ def delete_client(tx: Tx, *, client_id: str, now: datetime) -> bool:
     return True
 
 
-def _mark(tx: Tx, client_id: str, now: datetime, *, kind: str, disabled_at: datetime | None) -> bool:
+def _mark(tx: Tx, client_id: str, now: datetime, *, kind: str, disabled_at: datetime | None, **values: Any) -> bool:
     is_otherwise = Client.disabled_at.is_(None) if disabled_at else Client.disabled_at.is_not(None)
     marked = tx.scalar(
         update(Client)
         .where(Client.id == client_id, Client.deleted_at.is_(None), is_otherwise)
-        .values(disabled_at=disabled_at)
+        .values(disabled_at=disabled_at, **values)
         .returning(Client.id)
         .execution_options(synchronize_session=False)
     )

@@ -1,11 +1,14 @@
 """How many people an end will concern, for the progress bar of an end in batches; and what an account's end wipes."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import CompoundSelect, Select, func, select, union, update
 
 from idp.db.engine import Tx
 from idp.db.models import AuthorizationCode, Session, SessionClient
+
+# A redemption that began in a code's last moment may commit later than that, and clocks differ by some seconds.
+_STILL_UNDER_WAY = timedelta(minutes=5)
 
 
 def count_people_of_client(tx: Tx, *, client_id: str, now: datetime) -> int:
@@ -14,7 +17,7 @@ def count_people_of_client(tx: Tx, *, client_id: str, now: datetime) -> int:
 
 
 def people_of_client(client_id: str, now: datetime) -> CompoundSelect[str]:
-    """Whose access a client holds: a live participation, or a code that can still be redeemed for one.
+    """Whose access a client holds: a live participation, or a code that can, or just could, be redeemed for one.
 
     Codes count because a redemption in flight shows in nothing else: whoever ends what these people have waits at the
     session's row until it has committed.
@@ -28,7 +31,7 @@ def people_of_client(client_id: str, now: datetime) -> CompoundSelect[str]:
         select(Session.user_id)
         .join(AuthorizationCode, AuthorizationCode.session_id == Session.id)
         .where(
-            AuthorizationCode.expires_at > now,
+            AuthorizationCode.expires_at > now - _STILL_UNDER_WAY,
             AuthorizationCode.client_id == client_id,
             AuthorizationCode.used_at.is_(None),
             Session.ended_at.is_(None),

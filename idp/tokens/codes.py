@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, select, update
 
 from idp import audit
 from idp.db.engine import Tx
@@ -80,8 +80,13 @@ def issue_code(
     session = _lock_live_session(tx, session_id, settings, now)
     if session is None:
         return CodeRefused.SESSION_OVER
-    user = tx.get(User, session.user_id, populate_existing=True)
-    if user is None or user.epoch != expected_epoch:
+    # A statement after the lock: what it reads is not older than the lock, however long that was waited for.
+    epochs = tx.execute(
+        select(User.epoch, Client.epoch)
+        .join(Client, and_(Client.id == request.client_id, Client.disabled_at.is_(None)))
+        .where(User.id == session.user_id)
+    ).one_or_none()
+    if epochs is None or epochs[0] != expected_epoch:
         return CodeRefused.OVERTAKEN
     secret = new_secret()
     code = AuthorizationCode(
@@ -90,7 +95,8 @@ def issue_code(
         client_id=request.client_id,
         user_id=session.user_id,
         session_id=session.id,
-        user_epoch=user.epoch,
+        user_epoch=epochs[0],
+        client_epoch=epochs[1],
         redirect_uri=request.redirect_uri,
         redirect_uri_was_sent=request.redirect_uri_was_sent,
         scope=request.scope,
@@ -149,9 +155,15 @@ def redeem_code(
             now=now,
         )
     session = _lock_live_session(tx, found.session_id, settings, now)
-    found = tx.get(AuthorizationCode, found.id, populate_existing=True)
-    if found is None:  # expired long ago, and purged meanwhile
+    row = tx.execute(
+        select(AuthorizationCode, Client.epoch, Client.disabled_at)
+        .join(Client, Client.id == AuthorizationCode.client_id)
+        .where(AuthorizationCode.id == found.id)
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+    if row is None:  # expired long ago, and purged meanwhile
         return refuse_grant("unknown code")
+    found = row[0]
     if found.used_at is not None:
         return _refuse_reuse(tx, found, settings, now)
     if found.expires_at <= now:
@@ -160,7 +172,7 @@ def redeem_code(
         return refuse_grant("the person's account changed since")
     if session is None:
         return refuse_grant("the session ended since")
-    if refusal := _find_changed_client(found, client):
+    if refusal := _find_changed_client(found, client, epoch=row[1], disabled_at=row[2]):
         return refuse_grant(refusal)
     end_surplus(tx, user_id=user.id, client=client, surplus=surplus, settings=settings, now=now)
     issued = _redeem(tx, found, client=client, user=user, parent=session, settings=settings, keyring=keyring, now=now)
@@ -193,8 +205,17 @@ def _find_mismatch(
     return None if hmac.compare_digest(challenge, code.code_challenge) else "code_verifier does not match"
 
 
-def _find_changed_client(code: AuthorizationCode, client: Client) -> str | None:
-    """Why the client gets nothing for this code any more, though it was issued for it."""
+def _find_changed_client(
+    code: AuthorizationCode, client: Client, *, epoch: int, disabled_at: datetime | None
+) -> str | None:
+    """Why the client gets nothing for this code any more, though it was issued for it.
+
+    `epoch` and `disabled_at` were read under the session's lock: whoever disabled the client before is seen in them,
+    and whoever does so after waits for us, to end what we give. The client was authenticated before that lock.
+    """
+    # A version before this one wrote codes without the client's epoch.
+    if disabled_at is not None or code.client_epoch not in {None, epoch}:
+        return "the client was disabled since"
     if AUTHORIZATION_CODE_GRANT not in client.grant_types:
         return "the client may no longer use codes"
     if client.sign_in_again_since is not None and code.auth_time < client.sign_in_again_since:

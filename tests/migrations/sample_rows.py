@@ -20,13 +20,15 @@ ROWS: dict[str, dict[str, Any]] = {
     | {"redirect_uris": ["https://wiki.example.org/cb"], "post_logout_redirect_uris": [], "allowed_resources": []}
     | {"resource_identifiers": []}
     | {"id_token_signed_response_alg": "ES256", "refresh_binding": "session", "refresh_rotation": "always"}
-    | {"created_at": NOON},
+    | {"epoch": 1, "created_at": NOON},
     "client_secrets": {"id": "cs", "client_id": "c", "secret_hash": b"hash", "created_at": NOON},
     "consents": {"id": "co", "user_id": "u", "client_id": "c", "scopes": ("openid",)}
     | {"granted_at": NOON, "updated_at": NOON},
     "logout_events": {"id": "e", "user_id": "u", "reason": "signed_out", "occurred_at": NOON},
     "stored_requests": {"id": "sr", "kind": "authorize", "secret_hash": b"hash", "client_id": "c"}
     | {"parameters": {"state": "s"}, "created_at": NOON, "expires_at": NOON},
+    "self_test_links": {"id": "st", "client_id": "c", "secret_hash": b"hash", "created_at": NOON, "expires_at": NOON}
+    | {"tests": 1, "asked_at": NOON, "answered_at": NOON, "results": [{"case": "genuine", "status": 200}]},
     "sessions": {"id": "s", "user_id": "u", "kind": "browser", "secret_hash": b"hash", "auth_time": NOON}
     | {"amr": ["pwd"], "started_at": NOON, "last_active_at": NOON, "sweep_at": NOON}
     | {"ended_at": NOON, "end_reason": "signed_out", "logout_event_id": "e"},
@@ -35,7 +37,7 @@ ROWS: dict[str, dict[str, Any]] = {
     | {"grant_type": "authorization_code", "secret_hash": b"hash", "generation": 7, "parent_generation": 6}
     | {"last_used_at": NOON, "access_expires_at": NOON, "scope": ("openid",), "resources": [], "started_at": NOON},
     "authorization_codes": {"id": "a", "secret_hash": b"hash", "client_id": "c", "user_id": "u", "session_id": "s"}
-    | {"user_epoch": 3, "redirect_uri": "https://wiki.example.org/cb", "scope": ("openid",), "resources": []}
+    | {"user_epoch": 3, "client_epoch": 1, "redirect_uri": "https://wiki.example.org/cb", "scope": ("openid",), "resources": []}
     | {"auth_time": NOON, "amr": ["pwd"], "created_at": NOON, "expires_at": NOON, "used_at": NOON, "family_id": "f"},
     "logout_deliveries": {"id": "d", "event_id": "e", "session_id": "s", "client_id": "c", "client_name": "Wiki"}
     | {"uri": "https://wiki.example.org/out", "operator_registered": True, "audience": "c", "sub": "sub-1"}

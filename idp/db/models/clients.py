@@ -84,6 +84,8 @@ class Client(Base):
     lost_answer_lifetime: Mapped[timedelta | None]
     refresh_extends_session: Mapped[bool] = mapped_column(default=True)
 
+    # Raised by disabling: codes from before are worth nothing, also when the client is enabled again within a minute.
+    epoch: Mapped[int] = mapped_column(default=0, server_default=text("0"))
     created_at: Mapped[datetime]
     disabled_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]

@@ -22,6 +22,8 @@ class AuthorizationCode(Base):
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id"))
     session_id: Mapped[str] = mapped_column(ForeignKey("sessions.id"))
     user_epoch: Mapped[int]
+    # Null: written by a version that knew of no epoch of clients.
+    client_epoch: Mapped[int | None]
     redirect_uri: Mapped[str]
     # False when the request had none and the client has just one: then the token request need not repeat it.
     redirect_uri_was_sent: Mapped[bool] = mapped_column(default=True)
