@@ -37,7 +37,8 @@ ROWS: dict[str, dict[str, Any]] = {
     | {"grant_type": "authorization_code", "secret_hash": b"hash", "generation": 7, "parent_generation": 6}
     | {"last_used_at": NOON, "access_expires_at": NOON, "scope": ("openid",), "resources": [], "started_at": NOON},
     "authorization_codes": {"id": "a", "secret_hash": b"hash", "client_id": "c", "user_id": "u", "session_id": "s"}
-    | {"user_epoch": 3, "client_epoch": 1, "redirect_uri": "https://wiki.example.org/cb", "scope": ("openid",), "resources": []}
+    | {"user_epoch": 3, "client_epoch": 1, "redirect_uri": "https://wiki.example.org/cb"}
+    | {"scope": ("openid",), "resources": []}
     | {"auth_time": NOON, "amr": ["pwd"], "created_at": NOON, "expires_at": NOON, "used_at": NOON, "family_id": "f"},
     "logout_deliveries": {"id": "d", "event_id": "e", "session_id": "s", "client_id": "c", "client_name": "Wiki"}
     | {"uri": "https://wiki.example.org/out", "operator_registered": True, "audience": "c", "sub": "sub-1"}
