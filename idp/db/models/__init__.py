@@ -11,6 +11,7 @@ from idp.db.models.mail import MailMessage, MailState
 from idp.db.models.one_time import AuthorizationCode, StoredRequest, StoredRequestKind
 from idp.db.models.operation import WorkerHeartbeat
 from idp.db.models.policy import PolicyValue
+from idp.db.models.self_test import SelfTestLink
 from idp.db.models.sessions import EndReason, Session, SessionClient, SessionKind
 from idp.db.models.signing_keys import SigningKey
 from idp.db.models.tokens import DeniedAccessToken, GrantType, TokenFamily
@@ -35,6 +36,7 @@ __all__ = [
     "PolicyValue",
     "RefreshBinding",
     "RefreshRotation",
+    "SelfTestLink",
     "Session",
     "SessionClient",
     "SessionKind",
