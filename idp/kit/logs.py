@@ -2,7 +2,8 @@
 
 Our own events (structlog), those of libraries and of gunicorn (logging), warnings and uncaught exceptions all pass
 through the same pipeline and out of the same door, where `idp.kit.redaction` has the last look at each finished line.
-Nothing here decides what is logged: callers name facts, never values that open something.
+A line that can't be written is lost, and nothing else. Nothing here decides what is logged: callers name facts, never
+values that open something.
 """
 
 import json
@@ -10,6 +11,7 @@ import logging
 import sys
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -32,7 +34,9 @@ def configure_logs(
     appear, whatever they look like (`Settings.secret_texts`).
     """
     stream = stream or sys.stderr
-    as_text = layout == "text" or (layout == "auto" and stream.isatty())
+    is_terminal = stream.isatty()
+    as_text = layout == "text" or (layout == "auto" and is_terminal)
+    door = _Door(stream)
     secrets = tuple(
         sorted({text for text in known_secrets if len(text) >= MINIMUM_KNOWN_SECRET}, key=len, reverse=True)
     )
@@ -42,18 +46,38 @@ def configure_logs(
         # Without local variables: they hold what must not be logged.
         structlog.processors.format_exc_info,
         _redact_event,
-        _renderer(as_text=as_text, colors=stream.isatty()),
+        _renderer(as_text=as_text, colors=is_terminal),
         _LastLook(secrets),
     ]
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, *finish],
         wrapper_class=structlog.make_filtering_bound_logger(wanted),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(door),  # type: ignore[arg-type]
         cache_logger_on_first_use=False,
     )
-    _configure_libraries(stream, finish, max(wanted, _LIBRARIES))
+    _configure_libraries(door, finish, max(wanted, _LIBRARIES))
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
+
+
+class _Door:
+    """Where finished lines leave.
+
+    A full disk or a reader that is gone must not make an error of an answer whose commit has happened, nor end the loop
+    that was about to say that it goes on.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def _renderer(*, as_text: bool, colors: bool) -> Any:
@@ -72,8 +96,8 @@ def _to_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     return _encode(event)
 
 
-def _configure_libraries(stream: TextIO, finish: list[Any], level: int) -> None:
-    handler = logging.StreamHandler(stream)
+def _configure_libraries(door: _Door, finish: list[Any], level: int) -> None:
+    handler = logging.StreamHandler(door)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[

@@ -1,6 +1,8 @@
 """One pipeline for everything that a process says: ours, libraries', warnings, uncaught errors; JSON or readable."""
 
+import errno
 import io
+import json
 import logging
 import sys
 import threading
@@ -158,3 +160,27 @@ def test_every_engine_hides_parameters() -> None:
 
 def test_the_test_database_is_opened_as_the_service_opens_it(database: Database) -> None:
     assert database.engine.hide_parameters
+
+
+def test_a_line_that_cannot_be_written_is_lost_and_nothing_else(restored_logging: None) -> None:
+    class FullDisk(io.StringIO):
+        is_full = True
+
+        def write(self, text: str) -> int:
+            if self.is_full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(text)
+
+        def flush(self) -> None:
+            if self.is_full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    disk = FullDisk()
+    configure_logs("info", stream=disk)
+
+    structlog.get_logger().info("lost")
+    logging.getLogger("gunicorn.error").error("lost too")
+    disk.is_full = False
+    structlog.get_logger().info("kept")
+
+    assert [json.loads(line)["event"] for line in disk.getvalue().splitlines()] == ["kept"]
