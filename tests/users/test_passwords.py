@@ -121,6 +121,24 @@ def test_a_place_is_given_back_after_an_exception(monkeypatch: pytest.MonkeyPatc
     assert checks.hash(Secret("correct horse"))
 
 
+def test_hashes_are_made_in_as_many_threads_as_there_are_places_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks, used = PasswordChecks(2), set[str]()
+
+    def note(_stored: str | None, _password: Secret) -> bool:
+        used.add(threading.current_thread().name)
+        return True
+
+    monkeypatch.setattr("idp.users.passwords.verify_password", note)
+    askers = [threading.Thread(target=checks.verify, args=(None, Secret("x"))) for _ in range(12)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+
+    assert 1 <= len(used) <= 2  # malloc keeps the memory of a hash for each thread that ever made one
+    assert not used & {asker.name for asker in askers}
+
+
 def test_secrets_show_nothing_in_messages() -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is the point
         hash_password(Secret("hunter2" * 1000))
