@@ -125,9 +125,11 @@ audit: setup-dev  ## look the locked packages up in the vulnerability database (
 
 EXAMPLES ?= 100
 STEPS ?= 50
+MINUTES ?= 0
 .PHONY: stateful
-stateful: setup-dev  ## play EXAMPLES=100 random orders of STEPS=50 events against the model of the invariants
-	@IDP_TEST_STATEFUL_EXAMPLES=$(EXAMPLES) IDP_TEST_STATEFUL_STEPS=$(STEPS) $(BIN)/pytest -n 2 tests/stateful $(ARGS)
+stateful: setup-dev  ## play EXAMPLES=100 random orders of STEPS=50 events against the model, and more for MINUTES=0
+	@IDP_TEST_STATEFUL_EXAMPLES=$(EXAMPLES) IDP_TEST_STATEFUL_STEPS=$(STEPS) IDP_TEST_STATEFUL_MINUTES=$(MINUTES) \
+	$(BIN)/pytest -n 2 -rP tests/stateful $(ARGS)
 
 ROUNDS ?= 50
 .PHONY: linearizability

@@ -32,6 +32,8 @@ class Around(Play):
     @rule(person=people, is_disabled=st.booleans())
     def disable_or_enable(self, person: Person, is_disabled: bool) -> None:
         self.installation.idp("users", "disable" if is_disabled else "enable", person.name)
+        if person.disabled != is_disabled:
+            self.world.note("user_disabled" if is_disabled else "user_enabled", person)
         person.disabled = is_disabled
         if is_disabled:
             self.world.end_all(person, self.now)
@@ -43,6 +45,7 @@ class Around(Play):
         given = person.password
         self.installation.idp("users", "set-password", person.name, "--password-stdin", *options, given=given)
         person.epoch += 1
+        self.world.note("password_set", person)
         if not keep:
             self.world.end_all(person, self.now)
 
@@ -50,13 +53,13 @@ class Around(Play):
     def disable_or_enable_an_application(self, which: int, is_disabled: bool) -> None:
         application = self.applications[which]
         self.installation.idp("clients", "disable" if is_disabled else "enable", application.rp.id)
+        if application.disabled != is_disabled:
+            self.world.note("client_disabled" if is_disabled else "client_enabled")
+            application.epoch += is_disabled  # codes from before are worth nothing, however soon it is enabled
         application.disabled = is_disabled
         if is_disabled:
             for person in self.world.people:
                 self.world.end_application(person, application, self.now)
-            for code in self.world.codes:
-                # Disabled and enabled within a minute: whether a code from before still counts is left open.
-                code.unsure = code.unsure or code.application is application
 
     @rule(step=steps)
     def wait(self, step: float) -> None:
@@ -82,6 +85,8 @@ class Around(Play):
         self.at(node).purge()
         for code in self.world.codes:
             code.unsure = code.unsure or code.used
+        for family in self.world.families:
+            family.purged = family.purged or family.revoked or family.place.ended
 
     def see_who_was_given_up(self) -> None:
         rows = self.installation.heart.all(LogoutDelivery, LogoutDelivery.state == DeliveryState.GAVE_UP)

@@ -9,7 +9,9 @@ import pytest
 from argon2 import PasswordHasher
 
 from idp.users import passwords
+from tests.stateful.machine import Machine
 from tests.stateful.surface import Applications, Installation
+from tests.stateful.told import Told
 from tests.support.heart import Heart
 
 
@@ -25,3 +27,11 @@ def installation(heart: Heart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         installation = Installation(heart, cast("Applications", receiver), tmp_path)
         yield installation
         installation.close()
+
+
+@pytest.fixture
+def story(installation: Installation) -> Iterator[Told]:
+    Machine.installation = installation
+    told = Told(Machine())
+    yield told
+    told.machine.teardown()

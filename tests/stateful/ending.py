@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from tests.stateful.model import Family, Window
+from tests.stateful.model import Family, Place, Window
 from tests.stateful.play import Play, families, nodes, which_application, windows
 from tests.stateful.surface import AFTER, SESSION_COOKIE
 
@@ -45,9 +45,8 @@ class Ending(Play):
         targets = {family.place for family in chosen}
         ids = [target.id for target in targets]
         assert self.installation.forge(window, "/account/sessions/end-selected", token, session=ids).status_code == 303
-        for target in targets:
-            if target.owner is place.owner and target is not place:
-                self.world.end(target, self.now)
+        theirs = [target for target in targets if target.owner is place.owner and target is not place]
+        self.world.end_these(theirs, [], self.now)
 
     @rule(window=windows, node=nodes)
     def end_everything_else(self, window: Window, node: int) -> None:
@@ -67,8 +66,10 @@ class Ending(Play):
     def end_everything(self, window: Window, node: int) -> None:
         if self.open_account(window, node) is None or window.place is None:
             return
+        expected = self.frames_of(window.place)
         went = self.installation.submit(window, self.question_form(window, "/account/sessions/end-everywhere"))
         assert went.page is not None
+        assert self.installation.frames(went.response.text) == expected
         assert window.visitor.cookie(SESSION_COOKIE) is None
         self.world.end_all(window.place.owner, self.now)
         window.forms_since += 1
@@ -78,7 +79,8 @@ class Ending(Play):
         token = self.open_account(window, node)
         if token is None or window.place is None:
             return
-        assert self.installation.forge(window, "/logout", token).status_code == 303
+        answer = self.installation.forge(window, "/logout", token)
+        self.asks_applications(window, answer, window.place)
         self.world.end(window.place, self.now)
         window.forms_since += 1
 
@@ -99,6 +101,10 @@ class Ending(Play):
         is_asked = family.application.disabled or target is not place
         assert ("/logout?" in answer.location) == is_asked
         if not is_asked:
+            if self.frames_of(place):
+                self.asks_applications(window, answer, place)
+            else:
+                assert answer.location == AFTER
             self.world.end(place, self.now)
             window.forms_since += 1
             return
@@ -120,7 +126,19 @@ class Ending(Play):
         answer = self.installation.forge(window, "/account/applications/withdraw", token, client_id=application.rp.id)
         assert answer.status_code == 303
         if person.consents.pop(application, None) is not None:
+            self.world.note("consent_withdrawn", person)
             self.world.end_application(person, application, self.now)
+
+    def asks_applications(self, window: Window, answer: Any, place: Place) -> None:
+        """The receipt asks whoever took part here (Front-Channel Logout), and in this browser only."""
+        assert answer.status_code == 303
+        assert "/signed-out/" in answer.location
+        here, elsewhere = self.installation, self.installation.window()
+        assert here.frames(here.look(window, answer.location).text) == self.frames_of(place)
+        assert here.frames(here.look(elsewhere, answer.location).text) == set()
+
+    def frames_of(self, place: Place) -> set[tuple[str, str]]:
+        return {(application.name, sid) for application, sid in place.sids.items() if application.is_framed}
 
     def question_form(self, window: Window, path: str) -> Any:
         here = self.installation

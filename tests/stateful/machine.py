@@ -7,17 +7,23 @@ at the account page counts as activity; so that is a step of its own, and the la
 from hypothesis.stateful import invariant
 
 from tests.stateful.around import Around
+from tests.stateful.deciding import Deciding
 from tests.stateful.ending import Ending
+from tests.stateful.guessing import Guessing
 from tests.stateful.using import Using
 
 
-class Machine(Using, Ending, Around):
+class Machine(Using, Ending, Guessing, Deciding, Around):
     """People, applications, thieves, operators and time, on two nodes."""
+
+    runs_played = 0
+    looks_taken = 0
 
     @invariant()
     def every_token_is_good_exactly_when_it_should_be(self) -> None:
         """I1, I2, I3: asked at the other node, in each of the three ways after a change and else in one, by turns."""
         self.turn += 1
+        Machine.looks_taken += 1
         for number, family in enumerate(self.world.families):
             last, is_live = family.access[-1], family.is_live(self.now)
             is_good = is_live and last.expires_at > self.now and not last.denied
@@ -54,11 +60,22 @@ class Machine(Using, Ending, Around):
             assert "nonce" not in claims
         assert not world.due.keys() & world.live_sids(self.now)
 
+    @invariant()
+    def every_deed_left_exactly_one_audit_row(self) -> None:
+        """I18: neither none nor two, and about the right person; what matters to nobody's security leaves none."""
+        world, came = self.world, self.installation.new_audit_rows()
+        del came["audit_purged", ""]
+        assert not world.trail - came, f"missing: {world.trail - came}"
+        assert not came - world.trail - world.perhaps, f"too much: {came - world.trail - world.perhaps}"
+        world.trail.clear()
+        world.perhaps.clear()
+
     def teardown(self) -> None:
         """At the end of a run: everybody is told, or given up visibly after a day; and what is dead is dead."""
         here = self.installation
         if not hasattr(self, "world"):
             return
+        Machine.runs_played += 1
         for window in self.open_windows:
             self.look_at_the_list(window)
         assert not any(here.is_signed_in(handle) for handle in self.dead_handles[-5:])

@@ -1,20 +1,21 @@
 """What should be true: who is signed in where, which token is good, who must have been told. Written from the design.
 
 Nothing here asks the provider or imports it. The machine plays a step on both, and then compares what each says. Times
-are the hand clock's; lifetimes are the defaults of design §4 and §5.
+are the hand clock's; lifetimes are those in force (`decisions.py`). What each kind of end takes along: `world.py`.
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-IDLE = {"browser": timedelta(hours=24), "kept": timedelta(days=28), "app": timedelta(days=30)}
-ABSOLUTE = {"browser": timedelta(days=90), "kept": timedelta(days=90), "app": timedelta(days=365)}
-LEEWAY, WINDOW = timedelta(seconds=10), timedelta(hours=24)
-ACCESS, CODE, QUESTION = timedelta(minutes=5), timedelta(seconds=60), timedelta(hours=1)
+from tests.stateful.decisions import Decisions
+
+CODE, QUESTION = timedelta(seconds=60), timedelta(hours=1)
 PAGE_TOUCH, REFRESH_TOUCH = timedelta(minutes=1), timedelta(hours=1)
 OLD_COOKIE = timedelta(seconds=30)
 GIVES_UP_AFTER = timedelta(hours=24)
+NEVER = datetime.max.replace(tzinfo=UTC)
+GUESSES, GUESS_WINDOW = 4, timedelta(minutes=15)
 
 
 @dataclass(eq=False)
@@ -23,43 +24,102 @@ class Person:
 
     name: str
     password: str
+    id: str = ""
     epoch: int = 0
     disabled: bool = False
     consents: dict["Application", set[str]] = field(default_factory=dict)
+    guesses: int = 0
+    guesses_since: datetime | None = None
+
+    def guess(self, now: datetime) -> bool:
+        """A secret is tried, on whatever path: whether it may be looked at at all (I14)."""
+        if self.guesses_since is None or self.guesses_since <= now - GUESS_WINDOW:
+            self.guesses, self.guesses_since = 0, now
+        self.guesses, self.guesses_since = self.guesses + 1, min(self.guesses_since, now)
+        return self.guesses <= GUESSES
+
+    def is_barred(self, now: datetime) -> bool:
+        """Whether one more guess would not be looked at."""
+        since = self.guesses_since
+        return since is not None and since > now - GUESS_WINDOW and self.guesses >= GUESSES
+
+    def proved(self) -> None:
+        """The right secret, and it led somewhere: the person starts afresh."""
+        self.guesses, self.guesses_since = 0, None
 
 
 @dataclass(eq=False)
 class Application:
-    """A client. `rp` speaks for it; `is_told`: it registered an address for notices."""
+    """A client. `rp` speaks for it; `is_told`: it registered an address for notices, `is_framed`: one for browsers.
+
+    `epoch` counts how often it was disabled: what was half-way then is worthless.
+    """
 
     name: str
     rp: Any
     is_native: bool = False
     is_told: bool = True
+    is_framed: bool = False
     disabled: bool = False
+    epoch: int = 0
 
 
 @dataclass(eq=False)
 class Place:
-    """A sign-in: a browser's, or one installed app's. `handles`: cookie values that it had, with their last moment."""
+    """A sign-in: a browser's, or one installed app's. `handles`: cookie values that it had, with their last moment.
+
+    `look_at` is when a sweep looks at it next, which then writes down how long the families kept it alive.
+    """
 
     kind: str
     owner: Person
     id: str
     started_at: datetime
     active_at: datetime
+    auth_time: datetime
+    decisions: Decisions
     application: Application | None = None
     parent: "Place | None" = None
     ended: bool = False
     handles: dict[str, datetime | None] = field(default_factory=dict)
     families: list["Family"] = field(default_factory=list)
     sids: dict[Application, str] = field(default_factory=dict)  # the live participations
+    look_at: datetime = NEVER
+
+    def __post_init__(self) -> None:
+        self.notice_hint()
+
+    def notice_hint(self) -> None:
+        """A sweep looks no later than the end that this sign-in has without its families."""
+        self.look_at = min(self.look_at, self.computed_end(self.active_at)[0])
 
     def last_active(self) -> datetime:
         return max([self.active_at, *(family.used_at for family in self.families if not family.revoked)])
 
+    def idle_lifetime(self) -> timedelta:
+        names = {"app": "app_idle_lifetime", "browser": "browser_idle_lifetime"}
+        is_kept = self.kind == "kept" and self.decisions.value("keep_signed_in")
+        name = "keep_signed_in_idle_lifetime" if is_kept else names.get(self.kind, "browser_idle_lifetime")
+        lifetime: timedelta = self.decisions.value(name, self.application)
+        return lifetime
+
+    def absolute_lifetime(self) -> timedelta:
+        name = "app_absolute_lifetime" if self.kind == "app" else "browser_absolute_lifetime"
+        lifetime: timedelta = self.decisions.value(name, self.application)
+        return lifetime
+
+    def computed_end(self, active_at: datetime) -> tuple[datetime, str]:
+        """When time alone ends it by today's policy, and why."""
+        idle, absolute = active_at + self.idle_lifetime(), self.started_at + self.absolute_lifetime()
+        since = self.decisions.everyone_since
+        if since is not None and self.auth_time < since <= min(idle, absolute):
+            return since, "sign in again"
+        return (absolute, "expired") if absolute <= idle else (idle, "idle")
+
     def is_expired(self, now: datetime) -> bool:
-        return self.last_active() + IDLE[self.kind] <= now or self.started_at + ABSOLUTE[self.kind] <= now
+        since = self.decisions.everyone_since
+        is_old = since is not None and self.auth_time < since
+        return is_old or self.computed_end(self.last_active())[0] <= now
 
     def is_live(self, now: datetime) -> bool:
         return not self.ended and not self.owner.disabled and not self.is_expired(now)
@@ -92,6 +152,7 @@ class Family:
     sid: str
     sub: str
     auth_time: int
+    auth_at: datetime
     scope: set[str]
     used_at: datetime
     texts: dict[int, str] = field(default_factory=dict)
@@ -102,18 +163,23 @@ class Family:
     access: list[AccessToken] = field(default_factory=list)
     id_token: str = ""
     seen: tuple[str, bool, bool] | None = None  # what the provider said of it last
+    purged: bool = False  # over, and perhaps deleted: the provider may know it no more
 
     def is_live(self, now: datetime) -> bool:
-        return not self.revoked and not self.application.disabled and self.place.is_live(now)
+        is_new_enough = self.place.decisions.takes(self.application, self.auth_at)
+        return not self.revoked and not self.application.disabled and is_new_enough and self.place.is_live(now)
 
     def expected_turn(self, presented: int, now: datetime) -> str:
         """What a genuine token of a live family gets (design §5)."""
         elapsed = None if self.rotated_at is None else max(now - self.rotated_at, timedelta(0))
-        is_fresh = elapsed is not None and elapsed <= LEEWAY
+        decisions = self.place.decisions
+        is_fresh = elapsed is not None and elapsed <= decisions.value("refresh_leeway_lifetime", self.application)
         if presented == self.live:
             return "hold" if is_fresh else "rotate"
-        if presented == self.parent and elapsed is not None and elapsed <= WINDOW:
-            return "hold" if is_fresh else "skip"
+        if presented == self.parent and elapsed is not None:
+            is_lost_answer = elapsed <= decisions.value("lost_answer_lifetime", self.application)
+            if is_fresh or is_lost_answer:
+                return "hold" if is_fresh else "skip"
         return "refuse and end"
 
     def took(self, turn: str, now: datetime) -> None:
@@ -136,6 +202,8 @@ class Code:
     application: Application
     scope: set[str]
     epoch: int
+    client_epoch: int
+    auth_time: datetime
     expires_at: datetime
     used: bool = False
     unsure: bool = False
@@ -156,96 +224,3 @@ class Question:
     form: Any
     at: str
     answered: bool = False
-
-
-class World:
-    """Everything that the model knows, and what each kind of end takes along (design §6)."""
-
-    def __init__(self) -> None:
-        self.people: list[Person] = []
-        self.places: list[Place] = []
-        self.families: list[Family] = []
-        self.codes: list[Code] = []
-        self.due: dict[str, tuple[str, datetime]] = {}  # `sid` that must be told → its client, and when it ended
-
-    def start(self, place: Place) -> Place:
-        self.places.append(place)
-        return place
-
-    def end(self, place: Place, now: datetime, *, tell: bool = True) -> None:
-        """One sign-in is over, with everything that hangs on it."""
-        if place.ended:
-            return
-        place.ended = True
-        for application in list(place.sids):
-            self.end_part(place, application, now, tell=tell)
-        for family in place.families:
-            family.revoked = True
-        for code in self.codes:
-            if code.place is place:
-                self._expire(code)
-
-    def end_part(self, place: Place, application: Application, now: datetime, *, tell: bool = True) -> None:
-        """One client's part in a sign-in is over; the sign-in goes on."""
-        sid = place.sids.pop(application, None)
-        if sid is not None and tell and application.is_told:
-            self.due[sid] = (application.rp.id, now)
-        for family in place.families:
-            if family.application is application:
-                family.revoked = True
-        for code in self.codes:
-            if code.place is place and code.application is application:
-                self._expire(code)
-
-    def end_all(self, person: Person, now: datetime, *, keep: Place | None = None) -> None:
-        """Everything of a person, and all that is half-way."""
-        person.epoch += 1
-        for place in self.of(person):
-            if place is not keep:
-                self.end(place, now)
-
-    def end_application(self, person: Person, application: Application, now: datetime) -> None:
-        """What one client has of one person."""
-        for place in self.of(person):
-            if place.application is application:
-                self.end(place, now)
-            elif not place.ended:
-                self.end_part(place, application, now)
-
-    def gave_itself_away(self, family: Family, now: datetime) -> None:
-        """Reuse, or a token from the future: the client's part ends, an app as a whole."""
-        if family.place.kind == "app":
-            self.end(family.place, now)
-        else:
-            self.end_part(family.place, family.application, now)
-
-    def revoke(self, family: Family, now: datetime) -> None:
-        """By its own client, or a code used twice: exactly this family, and nobody is told (design §6)."""
-        if family.place.kind == "app" and not family.revoked:
-            self.end(family.place, now, tell=False)
-        family.revoked = True
-
-    def sweep(self, now: datetime) -> None:
-        """The ends that time brought are written down."""
-        for place in self.places:
-            if not place.ended and place.is_expired(now):
-                self.end(place, now)
-
-    def visit(self, place: Place | None, now: datetime) -> bool:
-        """A page was opened in this sign-in, which counts as activity. Returns whether it is live."""
-        if place is None or not place.is_live(now):
-            return False
-        if now - place.active_at >= PAGE_TOUCH:
-            place.active_at = now
-        return True
-
-    def of(self, person: Person) -> list[Place]:
-        return [place for place in self.places if place.owner is person]
-
-    def live_sids(self, now: datetime) -> set[str]:
-        return {sid for place in self.places if place.is_live(now) for sid in place.sids.values()}
-
-    @staticmethod
-    def _expire(code: Code) -> None:
-        if not code.used:
-            code.expires_at = datetime.min.replace(tzinfo=code.expires_at.tzinfo)

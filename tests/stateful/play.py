@@ -10,8 +10,9 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multiple
 
-from tests.stateful.model import Application, Window, World
+from tests.stateful.model import Application, Window
 from tests.stateful.surface import Installation
+from tests.stateful.world import World
 from tests.support.pages import PASSWORD
 
 OFFLINE = "openid offline_access"
@@ -41,11 +42,12 @@ class Play(RuleBasedStateMachine):
         self.refusal: Any = None
         self.turn = 0
         self.applications = [
-            here.application("Wiki", is_told=True),
-            here.application("Board", is_told=False),
+            here.application("Wiki", is_told=True, is_framed=True),
+            here.application("Board", is_told=False, is_framed=True),
             here.application("Tool", is_told=True, is_native=True),
         ]
         self.world.people = [here.person("ada", PASSWORD), here.person("bob", PASSWORD)]
+        here.new_audit_rows()
         return multiple(*self.world.people)
 
     @property

@@ -29,13 +29,16 @@ class SigningIn(Play):
         assert page is not None
         extra = {"keep_signed_in": "yes"} if keep else {}
 
+        may_guess = person.guess(self.now)
+
         went = here.submit(
             window, page.form("/login"), button="login-submit", username=person.name, password=person.password, **extra
         )
 
-        assert (went.page is not None) == (not person.disabled), went.response.status_code
-        if person.disabled:
+        assert (went.page is not None) == (may_guess and not person.disabled), went.response.status_code
+        if went.page is None:
             return
+        person.proved()
         self.took_handle(window, person, keep, previous if was_live else None)
 
     def took_handle(self, window: Window, person: Person, keep: bool, previous: Place | None) -> None:
@@ -43,19 +46,25 @@ class SigningIn(Play):
         assert handle is not None
         session_id = handle.partition(".")[0]
         window.forms_since += 1
-        kind = "kept" if keep else "browser"
+        decisions = self.world.decisions
+        kind = "kept" if keep and decisions.value("keep_signed_in") else "browser"
         if previous is not None and previous.owner is person:
             assert session_id == previous.id
             assert handle not in previous.handles
             for old, until in previous.handles.items():
                 previous.handles[old] = self.now + OLD_COOKIE if until is None else min(until, self.now)
-            previous.kind, previous.active_at = kind, self.now
+            previous.kind, previous.active_at, previous.auth_time = kind, self.now, self.now
+            previous.notice_hint()
             previous.handles[handle] = None
+            self.world.note("reauthenticated", person)
             return
         assert session_id not in {place.id for place in self.world.places}, "a session identifier came twice"
         if previous is not None:
             self.world.end(previous, self.now)
-        window.place = self.world.start(Place(kind, person, session_id, self.now, self.now, handles={handle: None}))
+        self.world.note("sign_in", person)
+        window.place = self.world.start(
+            Place(kind, person, session_id, self.now, self.now, self.now, decisions, handles={handle: None})
+        )
 
     @rule(window=windows)
     def look_at_the_list(self, window: Window) -> None:
@@ -88,7 +97,7 @@ class SigningIn(Play):
             assert not went.fields
             assert went.response.status_code == 400
             return multiple()
-        if not is_live or window.place is None:
+        if not is_live or window.place is None or not self.is_new_enough(window.place, application):
             self.sent_to_sign_in(went, prompt)
             return multiple()
         if self.is_asked(window.place.owner, application, scope, prompt):
@@ -102,7 +111,7 @@ class SigningIn(Play):
             if not allow:
                 assert went.fields["error"] == "access_denied"
                 return multiple()
-            window.place.owner.consents.setdefault(application, set()).update(scope.split())
+            self.allowed(window.place.owner, application, set(scope.split()))
         return self.took_code(went.fields["code"], window.place, application, scope)
 
     @rule(target=questions, window=windows, which=which_application, offline=st.booleans(), node=nodes)
@@ -113,6 +122,9 @@ class SigningIn(Play):
         is_live = self.enter(window)
         went = here.authorize(window, application, scope, "consent")
         if application.disabled or not is_live or window.place is None:
+            return multiple()
+        if not self.is_new_enough(window.place, application):
+            self.sent_to_sign_in(went, None)
             return multiple()
         assert went.page is not None
         place = window.place
@@ -145,6 +157,7 @@ class SigningIn(Play):
             and window.place is place
             and place.is_live(self.now)
             and place.owner.epoch == question.epoch
+            and self.is_new_enough(place, question.application)
         )
         button = f"consent-{'allow' if allow else 'deny'}"
 
@@ -157,7 +170,7 @@ class SigningIn(Play):
         question.answered = True
         if not allow:
             return multiple()
-        place.owner.consents.setdefault(question.application, set()).update(question.scope)
+        self.allowed(place.owner, question.application, question.scope)
         return self.took_code(went.fields["code"], place, question.application, " ".join(question.scope))
 
     def is_asked(self, person: Person, application: Application, scope: str, prompt: str | None) -> bool:
@@ -172,6 +185,23 @@ class SigningIn(Play):
             assert "login-submit" in went.page.ids
 
     def took_code(self, text: str, place: Place, application: Application, scope: str) -> Code:
-        code = Code(text, place, application, set(scope.split()), place.owner.epoch, self.now + CODE)
+        code = Code(
+            text,
+            place,
+            application,
+            set(scope.split()),
+            place.owner.epoch,
+            application.epoch,
+            place.auth_time,
+            self.now + CODE,
+        )
         self.world.codes.append(code)
         return code
+
+    def allowed(self, person: Person, application: Application, scope: set[str]) -> None:
+        person.consents.setdefault(application, set()).update(scope)
+        self.world.note("consent_given", person)
+
+    def is_new_enough(self, place: Place, application: Application) -> bool:
+        """Whether the application takes this sign-in, or an operator asked for a newer one."""
+        return self.world.decisions.takes(application, place.auth_time)

@@ -4,8 +4,11 @@ Every verb is what somebody outside can do: fill in a page, call an endpoint, ru
 Which node answers is chosen per step; a node can be restarted. Notices arrive at receivers over real HTTP.
 """
 
+import re
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -16,11 +19,12 @@ from werkzeug.test import TestResponse
 
 from idp import users, worker
 from idp.db.engine import db
-from idp.db.models import Base, SessionClient, SigningKey
+from idp.db.models import AuditEvent, Base, SessionClient, SigningKey, User
 from idp.kit.opaque import Secret
 from idp.tokens.refresh_tokens import read_refresh_token, write_refresh_token
+from idp.worker.steps import Hints
 from tests.cli.shell import SECRET, Shell
-from tests.stateful.model import Application, Person, Window
+from tests.stateful.model import GUESS_WINDOW, GUESSES, Application, Person, Window
 from tests.support.characters import CLI_REDIRECT, ISSUER, RP_REDIRECT, Provider, Tokens
 from tests.support.heart import START, Heart
 from tests.support.pages import Page, Visitor
@@ -64,7 +68,12 @@ class Installation:
         self.heart = heart
         self.receiver = receiver
         heart.with_settings(
-            issuer=ISSUER, outbound_allow=(f"127.0.0.1:{receiver.port}",), access_log=False, log_level="error"
+            issuer=ISSUER,
+            outbound_allow=(f"127.0.0.1:{receiver.port}",),
+            access_log=False,
+            log_level="error",
+            guesses_per_person=GUESSES,
+            guess_window_lifetime=GUESS_WINDOW,
         )
         self.nodes = [Provider(heart, heart.settings)]
         self.nodes.append(self._open())
@@ -77,9 +86,12 @@ class Installation:
                 "IDP_LOG_LEVEL": "error",
             }
         )
+        self._hints = [Hints(), Hints()]
         self.node = 0
         self._passwords: dict[str, str] = {}
         self._visitors = 0
+        self._names: dict[str, str] = {}  # of people, by identifier
+        self._seen: set[str] = set()  # audit rows
 
     # ── Between runs ──
 
@@ -93,6 +105,8 @@ class Installation:
         self.receiver.notices.clear()
         self.receiver.statuses = [200]
         self.node = 0
+        self._names.clear()
+        self._seen.clear()
 
     def close(self) -> None:
         for node in self.nodes:
@@ -114,6 +128,7 @@ class Installation:
         """A node forgets whatever it remembered."""
         self._close(self.nodes[which])
         self.nodes[which] = self._open()
+        self._hints[which] = Hints()
 
     def _open(self) -> Provider:
         return Provider(self.heart, self.heart.settings, makes_key=False)
@@ -129,7 +144,7 @@ class Installation:
         if password not in self._passwords:
             self._passwords[password] = users.hash_password(Secret(password))
         with self.heart.database.transaction() as tx:
-            users.create_user(
+            user = users.create_user(
                 tx,
                 email=f"{name}@example.com",
                 username=name,
@@ -137,18 +152,23 @@ class Installation:
                 claims={},
                 now=self.heart.now,
             )
-        return Person(name, password)
+        assert isinstance(user, User)
+        self._names[user.id] = name
+        return Person(name, password, user.id)
 
-    def application(self, name: str, *, is_told: bool, is_native: bool = False, **spec: Any) -> Application:
+    def application(
+        self, name: str, *, is_told: bool, is_framed: bool = False, is_native: bool = False, **spec: Any
+    ) -> Application:
         rp = self.nodes[0].relying_party(
             name=name,
             redirect_uris=(CLI_REDIRECT if is_native else RP_REDIRECT,),
             public=is_native,
             backchannel_logout_uri=self.receiver.uri if is_told else None,
+            frontchannel_logout_uri=f"https://rp.example/front/{name}" if is_framed else None,
             post_logout_redirect_uris=(AFTER,),
             **spec,
         )
-        return Application(name, rp, is_native=is_native, is_told=is_told)
+        return Application(name, rp, is_native=is_native, is_told=is_told, is_framed=is_framed)
 
     def window(self) -> Window:
         self._visitors += 1
@@ -201,6 +221,16 @@ class Installation:
         response = client.get("/account/sessions", headers={"Cookie": f"{SESSION_COOKIE}={handle}"})
         assert response.status_code in {200, 303}, response.status_code
         return response.status_code == 200
+
+    def frames(self, text: str) -> set[tuple[str, str]]:
+        """Whom a page makes the browser tell (Front-Channel Logout §2): the application's name and its `sid`."""
+        told = set()
+        for address in re.findall(r'<iframe src="([^"]+)"', text):
+            parts = urlsplit(unescape(address))
+            query = dict(parse_qsl(parts.query))
+            assert query["iss"] == ISSUER
+            told.add((parts.path.rpartition("/")[2], query["sid"]))
+        return told
 
     # ── Applications ──
 
@@ -256,10 +286,18 @@ class Installation:
         worker.deliver_due(self.here.services)
 
     def sweep(self) -> None:
+        """A worker's round on this node: bring the hints to today's policy, and end what is over."""
+        self._hints[self.node].follow_policy(self.here.services)
         worker.sweep_expired(self.here.services)
 
     def purge(self) -> None:
         worker.purge(self.here.services)
+
+    def new_audit_rows(self) -> Counter[tuple[str, str]]:
+        """The audit rows that came since this was asked last: kind, and whose account."""
+        rows = [row for row in self.heart.all(AuditEvent) if row.id not in self._seen]
+        self._seen |= {row.id for row in rows}
+        return Counter((row.kind, self._names[row.user_id] if row.user_id else "") for row in rows)
 
     def session_of(self, sid: str) -> str:
         """The identifier that the account page and the shell use for the sign-in of an application's `sid`."""

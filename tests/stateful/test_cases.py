@@ -4,48 +4,7 @@ Each is played by the machine, with all invariants asked for after every step; a
 to such a list of steps, and is added here.
 """
 
-from collections.abc import Iterator
-from typing import Any
-
-import pytest
-
-from tests.stateful.machine import Machine
-from tests.stateful.model import Person
-from tests.stateful.surface import Installation
-
-WIKI, BOARD, TOOL = 0, 1, 2
-
-
-class Told:
-    """Plays steps one by one on a machine, and looks after each."""
-
-    def __init__(self, machine: Machine) -> None:
-        self.machine = machine
-        machine.begin()
-        self.ada, self.bob = machine.world.people
-
-    def __getattr__(self, name: str) -> Any:
-        def step(*arguments: Any, **given: Any) -> Any:
-            result = getattr(self.machine, name)(*arguments, **given)
-            self.machine.every_token_is_good_exactly_when_it_should_be()
-            self.machine.no_copy_of_a_cookie_outlives_its_sign_in()
-            self.machine.nobody_is_told_of_what_did_not_end()
-            return result
-
-        return step
-
-    def connect_in_window(self, person: Person, which: int, *, offline: bool = False) -> tuple[Any, Any]:
-        """Sign somebody in and give an application tokens."""
-        window = self.sign_in(person, True, 0)
-        return window, self.redeem(self.authorize(window, which, offline, None, True, 0), "rightly", 1)
-
-
-@pytest.fixture
-def story(installation: Installation) -> Iterator[Told]:
-    Machine.installation = installation
-    told = Told(Machine())
-    yield told
-    told.machine.teardown()
+from tests.stateful.told import BOARD, TOOL, WIKI, Told
 
 
 def test_a_question_from_before_everywhere_else_counts_no_more_even_in_the_browser_that_stayed(story: Told) -> None:

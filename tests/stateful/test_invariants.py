@@ -5,6 +5,7 @@ written from the design and not from the code; after every step both must agree.
 """
 
 import os
+import time
 
 import pytest
 from hypothesis import settings as hypothesis_settings
@@ -15,12 +16,23 @@ from tests.stateful.surface import Installation
 
 EXAMPLES = int(os.environ.get("IDP_TEST_STATEFUL_EXAMPLES", "4"))
 STEPS = int(os.environ.get("IDP_TEST_STATEFUL_STEPS", "20"))
+MINUTES = float(os.environ.get("IDP_TEST_STATEFUL_MINUTES", "0"))
+IS_LONG = MINUTES > 0 or EXAMPLES > 10
 
 
-@pytest.mark.timeout(300 + 60 * EXAMPLES)
+@pytest.mark.timeout(0 if IS_LONG else 600)  # whoever asks for a long run waits for it
 def test_the_invariants_hold_in_any_order_of_events(installation: Installation) -> None:
     Machine.installation = installation
 
-    run_state_machine_as_test(
-        Machine, settings=hypothesis_settings(max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None)
-    )
+    Machine.runs_played = Machine.looks_taken = 0
+    began = time.monotonic()
+
+    while True:
+        run_state_machine_as_test(
+            Machine, settings=hypothesis_settings(max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None)
+        )
+        seconds = time.monotonic() - began
+        if seconds >= 60 * MINUTES:
+            break
+
+    print(f"{Machine.runs_played} runs of up to {STEPS} steps, {Machine.looks_taken} looks, in {seconds:.0f} s")

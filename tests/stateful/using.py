@@ -1,13 +1,13 @@
 """Steps of applications, and of thieves with copies of what applications hold: redeem, refresh, revoke."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import jwt
 from hypothesis import strategies as st
 from hypothesis.stateful import consumes, multiple, rule
 
-from tests.stateful.model import ACCESS, AccessToken, Application, Code, Family, Person, Place
+from tests.stateful.model import AccessToken, Application, Code, Family, Person, Place
 from tests.stateful.play import codes, families, nodes, people, which_application
 from tests.stateful.signing_in import SigningIn
 
@@ -20,7 +20,7 @@ class Using(SigningIn):
     )
     def connect(self, person: Person, which: int, offline: bool, lost: bool, node: int) -> Any:
         """The usual beginning in one step, so that most runs get further; the first answer may be lost."""
-        if person.disabled or self.applications[which].disabled:
+        if person.disabled or person.is_barred(self.now) or self.applications[which].disabled:
             return multiple()
         window = self.sign_in(person, True, node)
         family = self.redeem(self.authorize(window, which, offline, None, True, node), "rightly", 1 - node)
@@ -48,6 +48,8 @@ class Using(SigningIn):
             and code.place.is_live(self.now)
             and not code.application.disabled
             and code.place.owner.epoch == code.epoch
+            and code.application.epoch == code.client_epoch
+            and self.world.decisions.takes(code.application, code.auth_time)
         )
 
         answer = here.redeem(client, code.text, **changes)
@@ -56,6 +58,7 @@ class Using(SigningIn):
         if answer.error is not None:
             assert answer.error == ("invalid_client" if client.disabled else "invalid_grant")
             if how == "rightly" and not client.disabled and code.family is not None:
+                self.world.note("code_reused", code.place.owner)
                 self.world.revoke(code.family, self.now)  # used twice: what it gave is over (RFC 6749 §4.1.2)
             return multiple()
         code.used = True
@@ -67,8 +70,21 @@ class Using(SigningIn):
         claims = jwt.decode(answer.id_token, options={"verify_signature": False})
         if application.is_native or "offline_access" in code.scope:
             own_id = self.installation.session_of(claims["sid"])
-            place = Place("app", place.owner, own_id, self.now, self.now, application=application, parent=place)
-            self.world.start(place)
+            self.world.make_room(place.owner, application, self.now)
+            self.world.note("app_signed_in", place.owner)
+            place = self.world.start(
+                Place(
+                    "app",
+                    place.owner,
+                    own_id,
+                    self.now,
+                    self.now,
+                    code.auth_time,
+                    self.world.decisions,
+                    application=application,
+                    parent=place,
+                )
+            )
         if application in place.sids:
             assert claims["sid"] == place.sids[application]
         else:
@@ -81,6 +97,7 @@ class Using(SigningIn):
             claims["sid"],
             claims["sub"],
             claims["auth_time"],
+            code.auth_time,
             set(answer.scope.split()),
             self.now,
             texts={1: answer.refresh_token},
@@ -95,7 +112,8 @@ class Using(SigningIn):
     def took_access(self, family: Family, answer: Any) -> None:
         claims = jwt.decode(answer.access_token, options={"verify_signature": False})
         expires_at = datetime.fromtimestamp(claims["exp"], tz=self.now.tzinfo)
-        assert expires_at <= self.now + ACCESS  # I3
+        lifetime = self.world.decisions.value("access_token_lifetime", family.application)
+        assert timedelta(seconds=-1) < expires_at - self.now - lifetime <= timedelta(0)  # I3
         assert (claims["sub"], claims["client_id"]) == (family.sub, family.application.rp.id)
         assert set(claims["scope"].split()) <= family.scope  # I10
         family.access.append(AccessToken(answer.access_token, expires_at))
@@ -107,6 +125,8 @@ class Using(SigningIn):
             return
         application = self.another(family.application) if by_another else family.application
         text = family.texts.get(presented) or here.of_generation(family.texts[1], presented)
+        if by_another and (application.is_native or not application.disabled):
+            self.world.note("refresh_wrong_client", family.place.owner, is_sure=not family.purged)
         was_live = family.is_live(self.now) and not by_another
         turn = family.expected_turn(presented, self.now) if was_live else "refuse"
 
@@ -116,8 +136,12 @@ class Using(SigningIn):
         if answer.error is not None:
             self.is_refused_like_all_others(answer, application)
             if turn == "refuse and end":
+                kind = "refresh_ahead" if presented > family.live else "refresh_reused"
+                self.world.note(kind, family.place.owner)
                 self.world.gave_itself_away(family, self.now)  # I6
             return
+        if turn == "skip":
+            self.world.note("refresh_skipped", family.place.owner)
         family.took(turn, self.now)
         # I5: one live token; whoever gets an answer gets that one.
         assert family.texts.setdefault(family.live, answer.refresh_token) == answer.refresh_token
@@ -152,6 +176,8 @@ class Using(SigningIn):
         response = here.revoke(client, token.text)
         assert response.status_code == (401 if client.disabled else 200)
         if not by_another and not client.disabled and token.expires_at > self.now:
+            if not token.denied:
+                self.world.note("access_token_revoked", family.place.owner)
             token.denied = True
 
     @rule(family=consumes(families))
