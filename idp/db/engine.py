@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session as Tx
 
 from idp.db.bounded import BATCH_SECONDS, bound_answers
 from idp.db.models import Base
+from idp.db.stale import replace_stale_connections
 
 __all__ = ["Database", "Tx", "db", "engine_options", "goes_first", "normalized_url"]
 
@@ -90,7 +91,9 @@ class Database:
         self._places = threading.Semaphore(ordinary) if ordinary is not None else None
         if self.is_sqlite:
             _prepare_sqlite(engine)
-        elif answer_seconds is not None:
+            return
+        replace_stale_connections(engine)
+        if answer_seconds is not None:
             bound_answers(engine, answer_seconds)
 
     @contextmanager

@@ -9,16 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, current_app, jsonify, request
 from flask_wtf.csrf import CSRFError  # type: ignore[import-untyped]
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from idp.db.engine import DatabaseBusy
+from idp.db.trouble import describe
 from idp.keys import KeyUnavailable
 from idp.users import PasswordChecksBusy
 from idp.web.access_log import route_of
+from idp.web.outages import Outages
 from idp.web.pages import error_page
 from idp.web.paths import own_path
 from idp.web.services import current_services
@@ -26,6 +28,7 @@ from idp.web.services import current_services
 log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = "5"
+_OUTAGES = "idp.outages"
 # The two OAuth endpoints that people's browsers visit; everything else below /oauth2 speaks JSON.
 _PAGES_BELOW_OAUTH = ("/oauth2/authorize", "/oauth2/logout")
 _PROGRAMS = ("/oauth2/", "/.well-known/", "/healthz", "/readyz", "/metrics", "/api/")
@@ -89,6 +92,7 @@ _WORDS = {
 
 def init_errors(app: Flask) -> None:
     """Answer every error in our own words."""
+    app.extensions[_OUTAGES] = Outages()
     app.register_error_handler(CSRFError, _answer_csrf)
     app.register_error_handler(HTTPException, _answer_http)
     handler: Callable[[Exception], Response] = _answer_unavailable
@@ -116,7 +120,9 @@ def _answer_http(error: HTTPException) -> Response | HTTPException:
 
 
 def _answer_unavailable(error: Exception) -> Response:
-    log.error("unavailable", route=route_of(request), problem=type(error).__name__, exc_info=error)
+    is_ours = isinstance(error, (DatabaseBusy, KeyUnavailable, PasswordChecksBusy))
+    words = f"{type(error).__name__}: {error}" if is_ours else describe(error)
+    current_app.extensions[_OUTAGES].tell(words, route=route_of(request))
     response = _answer(503)
     response.headers["Retry-After"] = RETRY_SECONDS
     return response

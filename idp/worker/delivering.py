@@ -13,12 +13,12 @@ from datetime import timedelta
 import structlog
 
 from idp import outbox
+from idp.db.trouble import describe
 from idp.kit.host_limits import HostLimits
 from idp.outbox import Claimed, Lane
 from idp.web.services import Services
 from idp.worker.lanes import SLOW_FACTOR, LaneUse
 from idp.worker.steps import attempt
-from idp.worker.trouble import describe
 
 # With work due that nobody could take just now (another worker is claiming it, or its lane is full).
 CROWDED_PAUSE_SECONDS = 0.05

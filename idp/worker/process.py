@@ -11,12 +11,13 @@ from collections.abc import Callable
 
 import structlog
 
+from idp.db.trouble import describe
 from idp.outbox.wake import WakeUp
 from idp.web.services import Services
 from idp.worker import rounds
 from idp.worker.delivering import Delivering
 from idp.worker.steps import new_holder
-from idp.worker.trouble import Pause, describe
+from idp.worker.trouble import Pause
 
 log = structlog.get_logger("idp.worker")
 
@@ -62,6 +63,7 @@ class Worker:
         return {
             "sweep": lambda: rounds.sweep_regularly(services, stopping),
             "mail": lambda: rounds.mail_regularly(services, stopping, holder=holder),
+            "self_tests": lambda: rounds.self_test_regularly(services, stopping),
             "purge": lambda: rounds.purge_regularly(services, stopping),
             "report": lambda: rounds.report_regularly(
                 services, stopping, holder=holder, came_round_at=lambda: self._came_round_at

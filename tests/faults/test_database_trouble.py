@@ -115,6 +115,19 @@ def test_without_a_database_everything_is_503_and_works_again_when_it_is_back(
     everything_works_again(scene)
 
 
+def test_a_database_that_was_restarted_while_nobody_asked_refuses_nobody(scene: Scene, proxy: PostgresProxy) -> None:
+    """What every process kept from before is dead: noticed before anything is sent, so that nothing is asked twice."""
+    requests = scene.requests()
+    with ThreadPoolExecutor(len(requests)) as pool:  # so that there are several connections
+        for answer in [pool.submit(requests[name]) for name in ("introspection", "userinfo", "account", "authorize")]:
+            assert answer.result().status_code < 500
+
+    proxy.go_away()
+    proxy.come_back()
+
+    everything_works_again(scene)
+
+
 def test_a_database_that_hangs_costs_each_request_a_bounded_time_and_nothing_else(
     proxy: PostgresProxy, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
