@@ -1,6 +1,6 @@
 """One row for every table, written against the tables and not the models: what an installation in use may hold."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -8,6 +8,7 @@ from sqlalchemy import Connection, func, select
 from idp.db.models import Base
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 
 ROWS: dict[str, dict[str, Any]] = {
     "users": {"id": "u", "sub": "sub-1", "epoch": 3, "email": "Ada@Example.org", "email_key": "ada@example.org"}
@@ -20,7 +21,7 @@ ROWS: dict[str, dict[str, Any]] = {
     | {"redirect_uris": ["https://wiki.example.org/cb"], "post_logout_redirect_uris": [], "allowed_resources": []}
     | {"resource_identifiers": []}
     | {"id_token_signed_response_alg": "ES256", "refresh_binding": "session", "refresh_rotation": "always"}
-    | {"epoch": 1, "created_at": NOON},
+    | {"participation_idle_lifetime": HOUR, "participation_absolute_lifetime": HOUR, "epoch": 1, "created_at": NOON},
     "client_secrets": {"id": "cs", "client_id": "c", "secret_hash": b"hash", "created_at": NOON},
     "consents": {"id": "co", "user_id": "u", "client_id": "c", "scopes": ("openid",)}
     | {"granted_at": NOON, "updated_at": NOON},
@@ -32,7 +33,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "sessions": {"id": "s", "user_id": "u", "kind": "browser", "secret_hash": b"hash", "auth_time": NOON}
     | {"amr": ["pwd"], "started_at": NOON, "last_active_at": NOON, "sweep_at": NOON}
     | {"ended_at": NOON, "end_reason": "signed_out", "logout_event_id": "e"},
-    "session_clients": {"id": "p", "session_id": "s", "client_id": "c", "sid": "sid-1", "started_at": NOON},
+    "session_clients": {"id": "p", "session_id": "s", "client_id": "c", "sid": "sid-1", "started_at": NOON}
+    | {"sweep_at": NOON},
     "token_families": {"id": "f", "client_id": "c", "user_id": "u", "session_id": "s", "session_client_id": "p"}
     | {"grant_type": "authorization_code", "secret_hash": b"hash", "generation": 7, "parent_generation": 6}
     | {"last_used_at": NOON, "access_expires_at": NOON, "scope": ("openid",), "resources": [], "started_at": NOON},

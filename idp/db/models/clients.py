@@ -75,6 +75,9 @@ class Client(Base):
     access_token_lifetime: Mapped[timedelta | None]
     app_idle_lifetime: Mapped[timedelta | None]
     app_absolute_lifetime: Mapped[timedelta | None]
+    # For its part in a browser session; null: as long as the session lives.
+    participation_idle_lifetime: Mapped[timedelta | None]
+    participation_absolute_lifetime: Mapped[timedelta | None]
     app_sessions_per_client: Mapped[int | None]
     # What was authenticated before this moment is worth nothing to this client any more (`idp policy sign-in-again`).
     sign_in_again_since: Mapped[datetime | None]

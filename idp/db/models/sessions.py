@@ -135,11 +135,19 @@ class SessionClient(Base):
     client_id: Mapped[str] = mapped_column(ForeignKey("clients.id"))
     sid: Mapped[str] = mapped_column(String(64), unique=True)
     started_at: Mapped[datetime]
+    # When the sweep should look at it; null for most, which end with their session.
+    sweep_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     end_reason: Mapped[str | None] = mapped_column(String(32))
 
     __table_args__ = (
         CheckConstraint("(ended_at IS NULL) = (end_reason IS NULL)", name="ended_with_reason"),
+        Index(
+            "ix_session_clients_sweep_at",
+            "sweep_at",
+            sqlite_where=text("ended_at IS NULL AND sweep_at IS NOT NULL"),
+            postgresql_where=text("ended_at IS NULL AND sweep_at IS NOT NULL"),
+        ),
         Index(
             "uq_session_clients_live",
             "session_id",
