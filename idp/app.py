@@ -26,7 +26,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
     with app.app_context():
         app.extensions[EXTENSION] = build_services(settings, clock=clock, engine=db.engine)
     web.init_app(app)
-    for desk in (oauth, login, logout, account):
-        app.register_blueprint(desk.blueprint, url_prefix=settings.issuer_path or None)
+    for pages in (oauth.blueprint, login.blueprint, logout.blueprint, logout.developers, account.blueprint):
+        app.register_blueprint(pages, url_prefix=settings.issuer_path or None)
     app.register_blueprint(operation.blueprint)  # they speak of this node, not of the issuer
     return app

@@ -11,6 +11,7 @@ from idp.cli.client_lifecycle import delete, disable, enable, rotate_secret
 from idp.cli.client_notices import check, inspect_token, show_notice
 from idp.cli.context import json_option, opened_services, print_json, print_table
 from idp.cli.lookup import get_client, unknown_client
+from idp.cli.self_test_link import self_test_link
 from idp.cli.snippets import SNIPPETS, Registered, shown_snippets
 from idp.clients import ClientProblem, ClientSpec, create_client, list_clients, update_client
 from idp.clients.lifecycle import PUBLIC_METHOD
@@ -23,7 +24,7 @@ def clients() -> None:
     """Create, change, list, disable and delete applications."""
 
 
-for _command in (rotate_secret, disable, enable, delete, check, show_notice, inspect_token):
+for _command in (rotate_secret, disable, enable, delete, check, show_notice, inspect_token, self_test_link):
     clients.add_command(_command)
 
 

@@ -36,7 +36,7 @@ def inspect_logout_token(
     token: str, *, keys: KeyStore, issuer: str, client_id: str | None, now: datetime
 ) -> list[Finding]:
     """Every rule with its verdict. `client_id`: whose token it should be, None when any audience will do."""
-    parts = _read(token)
+    parts = read_token(token)
     if isinstance(parts, str):
         return [Finding("§2.4 a signed JWT", False, parts)]
     header, claims = parts
@@ -46,7 +46,8 @@ def inspect_logout_token(
     return findings
 
 
-def _read(token: str) -> tuple[dict[str, Any], dict[str, Any]] | str:
+def read_token(token: str) -> tuple[dict[str, Any], dict[str, Any]] | str:
+    """Header and claims, unverified; a sentence when they can't be read."""
     if len(token) > MAXIMUM_LENGTH:
         return f"It is longer than {MAXIMUM_LENGTH:,} characters."
     pieces = token.split(".")
@@ -66,7 +67,7 @@ def _read(token: str) -> tuple[dict[str, Any], dict[str, Any]] | str:
 def _check_signature(token: str, header: dict[str, Any], keys: KeyStore, now: datetime) -> Iterator[Finding]:
     kind = header.get("typ")
     is_typed = isinstance(kind, str) and kind.lower().removeprefix("application/") == "logout+jwt"
-    yield Finding("§2.4 typ is logout+jwt", is_typed, f"typ is {_shown(kind)}.")
+    yield Finding("§2.4 typ is logout+jwt", is_typed, f"typ is {_shown(kind)}.{_kind_of(kind)}")
     algorithm, kid = header.get("alg"), header.get("kid")
     is_allowed = algorithm in _ALGORITHMS
     yield Finding(
@@ -125,6 +126,17 @@ def _check_claims(claims: dict[str, Any], *, issuer: str, client_id: str | None,
     jti = claims.get("jti")
     says = f"jti is {_shown(jti)}. Remember it until exp, and do nothing for one that you know."
     yield Finding("§2.4 a jti", isinstance(jti, str) and bool(jti), says)
+
+
+def _kind_of(kind: object) -> str:
+    """What people paste by mistake."""
+    match kind.lower() if isinstance(kind, str) else None:
+        case "at+jwt" | "application/at+jwt":
+            return " This is an access token."
+        case "jwt" | None:
+            return " ID tokens look like this. A provider may leave typ out; ours never does."
+        case _:
+            return ""
 
 
 def _moment(value: object) -> datetime | None:

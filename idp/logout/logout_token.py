@@ -22,6 +22,11 @@ LIFETIME = timedelta(minutes=2)
 
 def make_logout_token(claimed: Claimed, *, signer: Signer, issuer: str, now: datetime) -> str:
     """The signed token for one attempt to deliver `claimed`. `signer` is for `claimed.algorithm`."""
+    return sign_logout_token(logout_claims(claimed, issuer=issuer, now=now), signer)
+
+
+def logout_claims(claimed: Claimed, *, issuer: str, now: datetime) -> dict[str, Any]:
+    """What the token says, with a fresh `jti`."""
     issued_at = int(now.timestamp())
     claims: dict[str, Any] = {
         "iss": issuer,
@@ -38,6 +43,11 @@ def make_logout_token(claimed: Claimed, *, signer: Signer, issuer: str, now: dat
     }
     if claimed.logout_reason:
         claims[CLAIM] = claimed.logout_reason
+    return claims
+
+
+def sign_logout_token(claims: dict[str, Any], signer: Signer) -> str:
+    """Sign claims as a logout token."""
     return jwt.encode(
         claims,
         signer.key,

@@ -6,6 +6,7 @@ request shown is the one that would be sent, byte for byte but for the token, wh
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlencode
 
 from idp.db.models import Client
@@ -13,7 +14,7 @@ from idp.db.models.clients import ClientOrigin
 from idp.kit.destinations import Target
 from idp.kit.host_limits import host_of
 from idp.kit.opaque import new_secret
-from idp.logout.logout_token import make_logout_token
+from idp.logout.logout_token import logout_claims, sign_logout_token
 from idp.outbox import Claimed
 from idp.outbox.logout_reason import LogoutReason
 from idp.web.services import Services
@@ -21,10 +22,11 @@ from idp.web.services import Services
 
 @dataclass(frozen=True)
 class ShownRequest:
-    """A request as it goes over the wire, and the token in it."""
+    """A request as it goes over the wire, the token in it, and what the token says."""
 
     text: str
     token: str
+    claims: dict[str, Any]
 
 
 def sample_notice(client: Client, *, now: datetime) -> Claimed:
@@ -56,7 +58,8 @@ def shown_request(services: Services, client: Client, *, now: datetime) -> Shown
     """The exact request of a notice. Raises `KeyUnavailable`, and `ValueError` when there is no usable address."""
     notice = sample_notice(client, now=now)
     signer = services.keys.signer(notice.algorithm, now)
-    token = make_logout_token(notice, signer=signer, issuer=services.settings.issuer, now=now)
+    claims = logout_claims(notice, issuer=services.settings.issuer, now=now)
+    token = sign_logout_token(claims, signer)
     target = Target.parse(notice.uri)
     if isinstance(target, str):
         raise ValueError(f"the address {target}")
@@ -73,4 +76,4 @@ def shown_request(services: Services, client: Client, *, now: datetime) -> Shown
         "",
         body,
     )
-    return ShownRequest("\r\n".join(lines), token)
+    return ShownRequest("\r\n".join(lines), token, claims)

@@ -24,6 +24,7 @@ from idp.db.models import (
     LogoutDelivery,
     LogoutEvent,
     MailMessage,
+    SelfTestLink,
     Session,
     SessionClient,
     StoredRequest,
@@ -97,6 +98,12 @@ def _stored_requests(now: datetime, _settings: Settings) -> Select[str]:
         select(StoredRequest.id)
         .where(StoredRequest.expires_at < now - ONE_TIME_GRACE)
         .order_by(StoredRequest.expires_at)
+    )
+
+
+def _self_test_links(now: datetime, _settings: Settings) -> Select[str]:
+    return (
+        select(SelfTestLink.id).where(SelfTestLink.expires_at < now - ONE_TIME_GRACE).order_by(SelfTestLink.expires_at)
     )
 
 
@@ -257,6 +264,7 @@ def _audit() -> Kind:
 
 KINDS: tuple[Kind, ...] = (
     _kind("stored_requests", "requests put aside", _stored_requests, _just_delete(StoredRequest.id)),
+    _kind("self_test_links", "links to self-tests", _self_test_links, _just_delete(SelfTestLink.id)),
     _kind("authorization_codes", "authorization codes", _codes, _just_delete(AuthorizationCode.id)),
     _kind("denied_access_tokens", "denied access tokens", _denied_tokens, _just_delete(DeniedAccessToken.jti)),
     _kind("guess_budgets", "guess budgets", _guess_budgets, _just_delete(GuessBudget.key)),

@@ -12,7 +12,16 @@ from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import aliased
 
 from idp.db.engine import Tx
-from idp.db.models import AuthorizationCode, Client, EndReason, Session, StoredRequest, TokenFamily, User
+from idp.db.models import (
+    AuthorizationCode,
+    Client,
+    EndReason,
+    SelfTestLink,
+    Session,
+    StoredRequest,
+    TokenFamily,
+    User,
+)
 from idp.sessions import Actor, SessionPolicy, end_sessions, is_live
 from idp.settings import Settings
 
@@ -58,10 +67,14 @@ def end_live_since(
 
 
 def invalidate_half_way(tx: Tx, *, now: datetime, limit: int = 500) -> int:
-    """Make up to `limit` codes, requests put aside and tokens of services worthless; call again until it returns 0."""
+    """Make up to `limit` codes, requests put aside, links to self-tests and tokens of services worthless.
+
+    Call it again until it returns 0.
+    """
     return (
         _expire(tx, AuthorizationCode, now, limit)
         or _expire(tx, StoredRequest, now, limit)
+        or _expire_links(tx, now, limit)
         or _revoke_services(tx, now, limit)
     )
 
@@ -72,6 +85,18 @@ def _expire(tx: Tx, model: Any, now: datetime, limit: int) -> int:
     tx.execute(
         update(model)
         .where(model.id.in_(chosen))
+        .values(expires_at=LONG_AGO)
+        .execution_options(synchronize_session=False)
+    )
+    return len(chosen)
+
+
+def _expire_links(tx: Tx, now: datetime, limit: int) -> int:
+    # One that was withdrawn since the back-up is there again.
+    chosen = tx.scalars(select(SelfTestLink.id).where(SelfTestLink.expires_at > now).limit(limit)).all()
+    tx.execute(
+        update(SelfTestLink)
+        .where(SelfTestLink.id.in_(chosen))
         .values(expires_at=LONG_AGO)
         .execution_options(synchronize_session=False)
     )

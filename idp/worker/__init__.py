@@ -6,7 +6,17 @@ A front door: the process (`process`), what it delivers at the same time (`deliv
 """
 
 from idp.worker.process import Worker
-from idp.worker.steps import Hints, attempt, deliver_due, deliver_mail, new_holder, purge, sweep_expired, tighten_hints
+from idp.worker.steps import (
+    Hints,
+    attempt,
+    deliver_due,
+    deliver_mail,
+    new_holder,
+    purge,
+    run_self_tests,
+    sweep_expired,
+    tighten_hints,
+)
 
 __all__ = [
     "Hints",
@@ -16,6 +26,7 @@ __all__ = [
     "deliver_mail",
     "new_holder",
     "purge",
+    "run_self_tests",
     "sweep_expired",
     "tighten_hints",
 ]

@@ -63,6 +63,7 @@ class Worker:
         return {
             "sweep": lambda: rounds.sweep_regularly(services, stopping),
             "mail": lambda: rounds.mail_regularly(services, stopping, holder=holder),
+            "self_tests": lambda: rounds.self_test_regularly(services, stopping),
             "purge": lambda: rounds.purge_regularly(services, stopping),
             "report": lambda: rounds.report_regularly(
                 services, stopping, holder=holder, came_round_at=lambda: self._came_round_at

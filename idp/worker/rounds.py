@@ -1,4 +1,4 @@
-"""What a worker does regularly besides notices: sweep, mail, purge, and report that it lives. Each runs in a thread.
+"""What a worker does besides notices: sweep, mail, self-tests, purge, and report that it lives. Each runs in a thread.
 
 Owns how often, and that no error ends a round: it is logged and the next round comes later. Refuses to know what a step
 does (`idp.worker.steps`). Each returns after `stopping` was set, between two steps.
@@ -14,11 +14,12 @@ import structlog
 from idp import outbox
 from idp.db.trouble import describe
 from idp.web.services import Services
-from idp.worker.steps import Hints, deliver_mail, purge, sweep_expired
+from idp.worker.steps import Hints, deliver_mail, purge, run_self_tests, sweep_expired
 from idp.worker.trouble import Pause
 
 SWEEP_EVERY_SECONDS = (10.0, 30.0)  # at random between, so that several workers spread out
 MAIL_EVERY_SECONDS = 5.0
+SELF_TESTS_EVERY_SECONDS = 2.0  # somebody is looking at a page
 # The first some time after the start, at random, so that several workers and many restarts do not all begin with it.
 FIRST_PURGE_AFTER_SECONDS = (300.0, 3600.0)
 PURGE_EVERY_SECONDS = 24 * 3600.0
@@ -72,6 +73,20 @@ def mail_regularly(services: Services, stopping: threading.Event, *, holder: str
         except Exception as error:  # noqa: BLE001 - the leases run out, and the messages come due again
             seconds = pause.next()
             log.warning("mail_failed", error=describe(error), again_in_seconds=seconds)
+        stopping.wait(seconds)
+
+
+def self_test_regularly(services: Services, stopping: threading.Event) -> None:
+    """Run what developers of applications asked to be tested."""
+    pause = Pause()
+    while not stopping.is_set():
+        try:
+            run_self_tests(services, is_stopping=stopping.is_set)
+            pause.reset()
+            seconds = SELF_TESTS_EVERY_SECONDS
+        except Exception as error:  # noqa: BLE001 - the lease runs out, and the test comes due again
+            seconds = pause.next()
+            log.warning("self_test_failed", error=describe(error), again_in_seconds=seconds)
         stopping.wait(seconds)
 
 

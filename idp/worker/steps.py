@@ -15,8 +15,10 @@ from collections.abc import Callable
 import structlog
 
 from idp import mail, outbox, policy, retention, sessions
+from idp.clients import self_test
 from idp.kit import metrics
 from idp.logout.backchannel import send_notice
+from idp.logout.self_test_run import run_self_test
 from idp.outbox import Claimed, CouldNotBuild, Settle
 from idp.web.services import Services
 
@@ -130,6 +132,26 @@ def purge(services: Services, *, pause: Callable[[], bool] = lambda: False) -> d
     for kind in retention.KINDS:
         while True:
             with services.database.transaction() as tx:
+def run_self_tests(services: Services, *, is_stopping: Callable[[], bool] = lambda: False) -> int:
+    """Run the self-tests that developers asked for, one after the other, none in a transaction; returns how many."""
+    count = 0
+    while not is_stopping():
+        # Look before taking: on SQLite that takes the one writer's place.
+        with services.database.reading() as tx:
+            is_asked = self_test.has_waiting_test(tx, services.clock.now())
+        if not is_asked:
+            break
+        with services.database.transaction() as tx:
+            taken = self_test.take_test(tx, now=services.clock.now())
+        if taken is None:
+            break
+        results = run_self_test(services, taken.client)
+        with services.database.transaction() as tx:
+            self_test.finish_test(tx, taken, results, now=services.clock.now())
+        count += 1
+    return count
+
+
                 batch = retention.purge_batch(tx, kind, settings=services.settings, now=services.clock.now())
             if batch:
                 gone[kind.name] = gone.get(kind.name, 0) + batch

@@ -60,15 +60,15 @@ if (body.dataset.goOn) {
   Promise.race([Promise.all(loaded), longest]).then(() => location.replace(body.dataset.goOn));
 }
 
-// ── a receipt with notices still on their way ──
-async function refreshReceipt(waits) {
-  const here = document.getElementById("receipt-live");
+// ── a receipt with notices still on their way, a test under way ──
+async function refreshLive(waits) {
+  const here = document.querySelector("[data-live]");
   if (!here || !("pending" in here.dataset)) return;
   await new Promise((done) => setTimeout(done, waits));
   try {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store", redirect: "error" });
     if (answer.ok) {
-      const there = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("receipt-live");
+      const there = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-live]");
       if (there) {
         const fresh = document.importNode(there, true);
         showTimes(fresh);
@@ -77,9 +77,9 @@ async function refreshReceipt(waits) {
       }
     } else if (answer.status < 500 && answer.status !== 429) return;
   } catch { /* offline or redirected: the next round asks again */ }
-  refreshReceipt(Math.min(waits * 1.5, 30_000));
+  refreshLive(Math.min(waits * 1.5, 30_000));
 }
-refreshReceipt(1_000);
+refreshLive(1_000);
 
 // ── a password that can be looked at ──
 for (const box of document.querySelectorAll("[data-reveal]")) {
