@@ -53,3 +53,8 @@ def post_fork(_server: Any, _worker: Any) -> None:
     services = app.extensions[EXTENSION]
     services.database.engine.dispose(close=False)
     services.keys.forget()
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """In the parent: a worker is gone, however it went. Its place is free again."""
+    worker.share.leave()

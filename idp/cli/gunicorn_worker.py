@@ -4,7 +4,8 @@ Gunicorn's own gives a thread to each connection, which then waits for the rest 
 requests as threads stop the service. Here the loop reads without blocking, a request gets one deadline from its first
 moment (sending byte by byte does not move it) and then 408 (RFC 9110 §15.5.9), and a thread is asked only when all is
 here. The ends of connections, too, are waited for in the poller; gunicorn's loop would stand still for two seconds
-each. Who reads the answer slowly finds it in the kernel's buffer, or is cut off. No TLS, no HTTP/2: a proxy has them.
+each. Who reads the answer slowly finds it in the kernel's buffer, or is cut off. New connections go to the process that
+has the fewest (`idp.cli.fair_share`). No TLS, no HTTP/2: a proxy has them.
 """
 
 import os
@@ -23,6 +24,7 @@ from gunicorn.workers.gthread import (  # type: ignore[import-untyped]
 )
 
 from idp.cli.arrival import Arrival, Stage
+from idp.cli.fair_share import PATIENCE_SECONDS, Counts, Share, shared_counts
 
 # For the whole request, from the connection or its first byte on. (The variable is for tests.)
 REQUEST_SECONDS = float(os.environ.get("IDP_TEST_REQUEST_SECONDS", "30"))
@@ -53,8 +55,16 @@ class ArrivedUnreader(Unreader):  # type: ignore[misc]
 class PatientWorker(ThreadWorker):  # type: ignore[misc]
     """Reads requests in its loop, answers them in threads."""
 
+    # Made by the parent with its first worker.
+    counts: Counts | None = None
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if PatientWorker.counts is None:
+            PatientWorker.counts = shared_counts(2 * self.cfg.workers + 2)  # while some stop, their successors are here
+        self.share = Share(PatientWorker.counts)
+        self.accept_at = 0.0
+        self.was_asked = False
         # In the order of their deadlines, as all get the same time.
         self.arriving: dict[Any, Arrival] = {}
         self.closing: dict[Any, int] = {}
@@ -64,6 +74,35 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         for listener in self.sockets:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ANSWER_BUFFER)
         super().run()
+
+    # ── A connection arrives (loop) ───────────────────────────────────────────────────────────────────────────────
+
+    def accept(self, listener: Any) -> None:
+        """Take a connection, or leave it to a process that has fewer."""
+        self.was_asked = True
+        if self.share.should_wait(self.nr_conns):
+            self.accept_at = time.monotonic() + PATIENCE_SECONDS
+            self.set_accept_enabled(False)
+            return
+        super().accept(listener)
+        self.share.tell(self.nr_conns)
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Called at each turn of the loop while it should accept and does not."""
+        super().set_accept_enabled(enabled and time.monotonic() >= self.accept_at)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """One turn of the loop."""
+        if self.alive and not self._accepting and self.nr_conns < self.worker_connections:
+            timeout = min(timeout, max(0.0, self.accept_at - time.monotonic()))
+        was_open, self.was_asked = self._accepting, False
+        super().wait_for_and_dispatch_events(timeout)
+        if was_open and not self.was_asked:
+            self.share.nobody_waits()
+        if self.alive:
+            self.share.tell(self.nr_conns)
+        else:
+            self.share.leave()
 
     # ── A request arrives (loop) ──────────────────────────────────────────────────────────────────────────────────
 
