@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -97,10 +98,16 @@ class OutboundClient:
         self._policy = policy
         self._proxy = ProxyAddress.parse(policy.proxy) if policy.proxy else None
         self._names = NameLookup(resolver)
-        try:
-            self._tls = make_tls_context(str(policy.ca_bundle) if policy.ca_bundle else None)
-        except OSError as error:
-            raise ValueError(f"the CA bundle {policy.ca_bundle} can't be read as PEM certificates") from error
+        if policy.ca_bundle:
+            try:
+                self._tls = make_tls_context(str(policy.ca_bundle))
+            except OSError as error:
+                raise ValueError(f"the CA bundle {policy.ca_bundle} can't be read as PEM certificates") from error
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        # Late: commands and most nodes never connect to anybody, and need not read the system's 140 certificates.
+        return make_tls_context(None)
 
     def post_form(
         self,
