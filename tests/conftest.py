@@ -1,11 +1,18 @@
 """Fixtures for all tests. Each subject keeps its own in `tests/support/`; this file only lists them."""
 
 import os
+import sys
 
 from hypothesis import HealthCheck, settings
 
+# Some hundred processes of ours start in a run. Where compiled modules are not to be kept, as many machines for tests
+# are set up, each compiles all of them anew: more than half of its start.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 pytest_plugins = [
     "tests.support.chromium",
+    "tests.support.economy",  # before those that import it
     "tests.support.databases",
     "tests.support.heart",
     "tests.support.pages",

@@ -26,6 +26,7 @@ from idp.db.models import Client, User
 from idp.kit.opaque import Secret
 from idp.settings import Settings
 from idp.web.services import EXTENSION, Services
+from tests.support.economy import share_templates
 from tests.support.heart import HandClock, Heart
 from tests.support.pages import FIREFOX, PASSWORD, Page, Visitor
 from tests.support.statements import statements_of
@@ -87,6 +88,7 @@ class Provider:
         self.settings = settings
         self.app = create_app(settings, clock=heart.clock)
         self.app.testing = True
+        share_templates(self.app)
         self.services: Services = self.app.extensions[EXTENSION]
         if makes_key:
             self.keys("ES256")

@@ -17,6 +17,8 @@ from idp.users import (
 )
 from idp.users.passwords import MAX_PASSWORD_LENGTH
 
+pytestmark = pytest.mark.usefixtures("costly_passwords")
+
 ODD = ["", "\x00", "\ud800", "p\x00q", "x" * 1_000_000, "é" * 2000, "🔑" * 300, " "]
 
 
