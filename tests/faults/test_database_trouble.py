@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -183,17 +184,18 @@ def test_a_worker_that_listens_on_a_dead_connection_listens_again(
     """Polling goes on behind it, but without this every notice would wait for the next poll, for ever."""
     monkeypatch.setattr("idp.outbox.wake.BATCH_SECONDS", 0.5)
     monkeypatch.setattr("idp.outbox.wake._LISTENS_PER_CHECK", 1)
-    woken = threading.Semaphore(0)
+    woken, noticed = threading.Semaphore(0), threading.Event()
+    monkeypatch.setattr("idp.outbox.wake.log", SimpleNamespace(warning=lambda *_, **__: noticed.set()))
     engine = open_engine(proxy.url)
     wake_up = WakeUp(engine, woken.release)
     wake_up.start()
     assert woken.acquire(timeout=30)
 
-    proxy.hang()
-    time.sleep(1.5)  # its next sign of life gets no answer
-    proxy.flow()
-
     try:
+        proxy.hang()
+        assert noticed.wait(timeout=HANGS_AFTER_SECONDS), "its sign of life gets no answer, and it goes on waiting"
+        proxy.flow()
+
         assert woken.acquire(timeout=30), "it is deaf"
     finally:
         wake_up.stop()
