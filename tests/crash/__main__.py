@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 from tests.crash.faults import Kind
+from tests.crash.own_postgres import OwnPostgres
+from tests.crash.own_sqlite import OwnSqlite
 from tests.crash.rounds import Tally, run, set_up
 
 HEADINGS = (
@@ -30,15 +32,17 @@ def main() -> int:
     """Run; 0 only when nothing was wrong."""
     parser = argparse.ArgumentParser(prog="tests.crash", description=__doc__)
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--database", choices=("postgresql", "sqlite"), default="postgresql")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no round after so many")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started ends with us
     folder = Path(tempfile.mkdtemp(prefix="idp-crash-"))
-    print(f"{given.rounds} rounds, --seed {given.seed}", flush=True)  # noqa: T201
+    print(f"{given.rounds} rounds on {given.database}, --seed {given.seed}", flush=True)  # noqa: T201
     began = time.monotonic()
-    with set_up(folder, small_disk=True) as stage:
-        if not stage.cluster.postgres.has_small_disk:
+    database = OwnSqlite(folder) if given.database == "sqlite" else OwnPostgres(small_disk=True)
+    with set_up(folder, database) as stage:
+        if not database.can_be_full:
             print("Without leave to mount a file system (root, Linux) the disk never fills up.")  # noqa: T201
         tallies = run(stage, rounds=given.rounds, seed=given.seed, seconds=60 * given.minutes, told=_tell)
     print(f"\n{table(tallies)}\n\n{time.monotonic() - began:.0f} s")  # noqa: T201

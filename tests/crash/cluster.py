@@ -1,4 +1,4 @@
-"""Two service nodes and two workers over one PostgreSQL behind our proxy, all real processes, to be killed at will.
+"""Two service nodes and two workers over one database, all real processes, to be killed at will.
 
 Whoever is killed is started again, as a supervisor would. The issuer is the first node's address; no load balancer:
 clients try the other node themselves.
@@ -8,22 +8,19 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import requests
-from sqlalchemy import make_url
 
+from tests.crash.nursery import Nursery
 from tests.crash.own_postgres import OwnPostgres
-from tests.support.postgres_proxy import PostgresProxy
+from tests.crash.own_sqlite import OwnSqlite
 
-ROOT = Path(__file__).resolve().parents[2]
 SECRET = "a secret for tests only, long enough to be taken"
 NODES = (0, 1)
 WORKERS = (2, 3)
-DATABASE = "crash"
 # Short, so that what a killed worker held comes due again soon; everything else is as it is by default.
 HASTE = {"IDP_DELIVERY_LEASE_LIFETIME": "2s", "IDP_DELIVERY_REQUEST_LIFETIME": "1s"}
 
@@ -35,32 +32,29 @@ def free_port() -> int:
 
 
 class Cluster:
-    """The installation. `folder` keeps its log."""
+    """The installation; it owns its database. `folder` keeps its log."""
 
-    def __init__(self, folder: Path, *, allow: str, small_disk: bool = False, **settings: str) -> None:
-        self.postgres = OwnPostgres(small_disk=small_disk)
-        self.proxy = PostgresProxy(make_url(self.direct_url))
+    def __init__(self, folder: Path, *, allow: str, database: OwnPostgres | OwnSqlite, **settings: str) -> None:
+        self.database = database
         self.ports = [free_port(), free_port()]
         self.issuer = f"http://localhost:{self.ports[0]}"
         self.log = folder / "log.txt"
-        self._output = self.log.open("ab")
-        self._running: dict[int, subprocess.Popen[bytes]] = {}
+        self._nursery = Nursery(self.log)
+        self._running: dict[int, int] = {}
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("IDP_", "PROMETHEUS_"))}
+        self.environment = {
+            **clean,
+            "IDP_DATABASE_URL": database.service_url,
+            "IDP_SECRET": SECRET,
+            "IDP_ISSUER": self.issuer,
+            "IDP_VAR_DIR": str(folder),
+            "IDP_OUTBOUND_ALLOW": allow,
+            "IDP_LOG_LEVEL": "warning",
+            **HASTE,
+            **settings,
+        }
         try:
-            self.postgres.run(f"CREATE DATABASE {DATABASE}")
-            self.proxy.__enter__()
-            clean = {name: value for name, value in os.environ.items() if not name.startswith(("IDP_", "PROMETHEUS_"))}
-            self.environment = {
-                **clean,
-                "IDP_DATABASE_URL": self.proxy.url,
-                "IDP_SECRET": SECRET,
-                "IDP_ISSUER": self.issuer,
-                "IDP_VAR_DIR": str(folder),
-                "IDP_OUTBOUND_ALLOW": allow,
-                "IDP_LOG_LEVEL": "warning",
-                **HASTE,
-                **settings,
-            }
-            self._call("init")
+            assert self._nursery.wait(self._nursery.start("init", environment=self.environment)) == 0
             for which in (*NODES, *WORKERS):
                 self._start(which)
             for node in NODES:
@@ -70,9 +64,15 @@ class Cluster:
             raise
 
     @property
-    def direct_url(self) -> str:
-        """Past the proxy."""
-        return self.postgres.url(DATABASE)
+    def postgres(self) -> OwnPostgres:
+        """The database, which must be this one."""
+        assert isinstance(self.database, OwnPostgres)
+        return self.database
+
+    @property
+    def pids(self) -> list[int]:
+        """Every process of nodes and workers."""
+        return [pid for root in self._running.values() for pid in _descend(root)]
 
     def url(self, node: int, path: str) -> str:
         return f"http://127.0.0.1:{self.ports[node]}{path}"
@@ -97,43 +97,30 @@ class Cluster:
 
     def kill_serving(self, node: int) -> None:
         """SIGKILL to the process of a node that answers requests; its server forks the next one."""
-        parents = {pid: parent for parent in _descend(self._running[node].pid) for pid in _children(parent)}
-        servers = [pid for pid, parent in parents.items() if parent in parents and not _children(pid)]
+        servers = _children(self._running[node])
         assert servers, "the server is between two lives"
         for pid in servers:
             os.kill(pid, signal.SIGKILL)
 
     def _kill_family(self, which: int) -> None:
-        # All by name: what a server's children are sent when only their parent dies is SIGTERM (idp/cli/leashed.py).
-        for pid in _descend(self._running[which].pid):
+        # All by name: a server's children would go on for a moment when only their parent dies.
+        for pid in _descend(self._running[which]):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        self._running[which].wait()
+        self._nursery.wait(self._running[which])
 
     def end(self) -> None:
         for which in self._running:
             self._kill_family(which)
-        self.proxy.__exit__(None)
-        self.postgres.end()
-        self._output.close()
-
-    def _call(self, *arguments: str) -> None:
-        command = [sys.executable, "-m", "idp.cli", *arguments]
-        subprocess.run(command, cwd=ROOT, env=self.environment, check=True, capture_output=True, timeout=120)
+        self._nursery.end()
+        self.database.end()
 
     def _start(self, which: int) -> None:
-        # One process with the threads of two, so that a kill hits many requests at once.
-        serve = ("serve", "--workers", "1", "--threads", "8", "--without-worker", "--port")
-        arguments = (*serve, str(self.ports[which])) if which in NODES else ("worker",)
-        self._running[which] = subprocess.Popen(
-            [sys.executable, "-m", "idp.cli", *arguments],
-            cwd=ROOT,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=self._output,
-            start_new_session=True,
-        )
+        if which in NODES:
+            self._running[which] = self._nursery.start_node(self.ports[which], self.environment)
+        else:
+            # It refuses to start without a database, and is started again.
+            self._running[which] = self._nursery.start("worker", environment=self.environment, restarts=True)
 
 
 def _children(pid: int) -> list[int]:

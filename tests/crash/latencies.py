@@ -23,6 +23,7 @@ import requests
 from idp.db.models import Client
 from idp.sessions import StartedSession
 from tests.crash.cluster import Cluster
+from tests.crash.own_postgres import OwnPostgres
 from tests.crash.rounds import open_heart
 from tests.support.heart import REDIRECT, Heart
 from tests.support.receivers import Receiver
@@ -146,7 +147,13 @@ def main() -> int:
         hanging = [stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=1000)) for _ in range(HANGING)]
         ports = [int(listener.getsockname()[1]) for listener in hanging]
         allow = ",".join(f"127.0.0.1:{port}" for port in [healthy.port, *ports])
-        cluster = Cluster(folder, allow=allow, IDP_DELIVERY_REQUEST_LIFETIME="5s", IDP_DELIVERY_LEASE_LIFETIME="30s")
+        cluster = Cluster(
+            folder,
+            allow=allow,
+            database=OwnPostgres(),
+            IDP_DELIVERY_REQUEST_LIFETIME="5s",
+            IDP_DELIVERY_LEASE_LIFETIME="30s",
+        )
         stack.callback(cluster.end)
         measurement = Measurement(cluster, open_heart(cluster), healthy, ports)
         for number in range(20):  # what is slow once

@@ -1,8 +1,8 @@
 """A PostgreSQL server that belongs to one crash run: durable as its default is, stopped the hard way, started again.
 
-Where we may mount (as root, on Linux) its data lie on a small file system of their own, which `fill` fills up. A kill
-and an immediate stop lose what was not written to the operating system; only a power cut loses more, which needs
-another machine than this.
+The programs reach it through our proxy, which can cut their connections. Where we may mount (as root, on Linux) its
+data lie on a small file system of their own, which `fill` fills up. A kill and an immediate stop lose what was not
+written to the operating system; only a power cut loses more, which needs another machine than this.
 """
 
 import os
@@ -11,6 +11,10 @@ import signal
 import subprocess
 from contextlib import suppress
 
+import psycopg
+from sqlalchemy import make_url
+
+from tests.support.postgres_proxy import PostgresProxy
 from tests.support.postgres_server import (
     find_binaries,
     launch,
@@ -21,13 +25,14 @@ from tests.support.postgres_server import (
     stop,
 )
 
-SIZE = "768m"
+SIZE = "384m"
+DATABASE = "crash"
 
 
 class OwnPostgres:
-    """One server. `url` is the direct way to it, past every proxy."""
+    """One server with one database. `url` is the direct way to it, `service_url` that of the programs, by the proxy."""
 
-    def __init__(self, *, small_disk: bool) -> None:
+    def __init__(self, *, small_disk: bool = False) -> None:
         self._account = server_account()
         self.folder = make_folder(self._account)
         self._is_mounted = small_disk and self._mount()
@@ -35,19 +40,21 @@ class OwnPostgres:
         # Small segments, none kept for later: a full disk is noticed at the next one.
         make_data(self.folder, self._account, self._binaries, "--wal-segsize=1")
         self._server = self._launch()
+        with self.connect("postgres") as connection:
+            connection.execute(f"CREATE DATABASE {DATABASE}")
+        self.url = f"postgresql+psycopg://idp@/{DATABASE}?host={self.folder}"
+        self.proxy = PostgresProxy(make_url(self.url))
+        self.proxy.__enter__()
+        self.service_url = self.proxy.url
 
     @property
-    def has_small_disk(self) -> bool:
+    def can_be_full(self) -> bool:
         """Whether `fill` can be used."""
         return self._is_mounted
 
-    def url(self, database: str) -> str:
-        return f"postgresql+psycopg://idp@/{database}?host={self.folder}"
-
-    def run(self, statement: str) -> None:
-        """One statement, for setting up."""
-        psql = [str(self._binaries / "psql"), "-h", str(self.folder), "-U", "idp", "-d", "postgres", "-qc", statement]
-        assert self._account.run(psql, cwd=self.folder).wait() == 0
+    def connect(self, database: str = DATABASE) -> psycopg.Connection:
+        """A connection past everything, in autocommit mode."""
+        return psycopg.connect(host=str(self.folder), user="idp", dbname=database, autocommit=True, connect_timeout=5)
 
     def stop_immediately(self) -> None:
         """As `pg_ctl stop -m immediate`: no checkpoint, nothing finished; the next start recovers."""
@@ -77,6 +84,7 @@ class OwnPostgres:
         (self.folder / "ballast").unlink(missing_ok=True)
 
     def end(self) -> None:
+        self.proxy.__exit__(None)
         stop(self._server)
         if self._is_mounted:
             subprocess.run(["umount", "--lazy", str(self.folder)], check=False)

@@ -120,7 +120,9 @@ class Person(threading.Thread):
         if None in grants:
             return
         held = [grant for grant in grants if grant is not None]
-        for _ in range(self.chance.randint(1, 4)):
+        for number in range(self.chance.randint(1, 4)):
+            if number and self.is_over.is_set():
+                break
             for grant in held:
                 self._refresh(grant)
         web_grant, tool_grant = held
@@ -147,9 +149,23 @@ class Person(threading.Thread):
             codes = {client.id: self.heart.code(browser, client).reveal() for client in (eager, usual)}
             codes[tool.id] = self.heart.code(browser, tool, "openid offline_access").reveal()
         except SQLAlchemyError:
+            self._knock()
             time.sleep(0.1)
             return None
         return browser, codes
+
+    def _knock(self) -> None:
+        """While nobody can sign in: what needs the database is told so, or is right again."""
+        form = {"grant_type": "authorization_code", "code": "none", "client_id": self.applications.usual.id}
+        try:
+            answer = self._post(self.chance.randrange(2), "/oauth2/token", form)
+        except requests.RequestException:
+            self.ledger.lost += 1
+            return
+        if answer.status_code == 503 and "Retry-After" in answer.headers:
+            self.ledger.unavailable += 1
+        elif answer.status_code != 400:
+            self._is_wrong(answer)
 
     # ── What an application does ──
 

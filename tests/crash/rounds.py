@@ -13,7 +13,9 @@ from idp.db.engine import Database
 from idp.kit.keyring import Keyring
 from idp.settings import load_settings
 from tests.crash.cluster import SECRET, Cluster
-from tests.crash.faults import ONE_RETRY, Kind, Scene, strike
+from tests.crash.faults import ONE_RETRY, Kind, Scene, possible_on, strike
+from tests.crash.own_postgres import OwnPostgres
+from tests.crash.own_sqlite import OwnSqlite
 from tests.crash.people import Applications, Ledger, Person
 from tests.crash.verdict import Verdict
 from tests.support.databases import open_engine
@@ -21,6 +23,7 @@ from tests.support.heart import HandClock, Heart
 from tests.support.receivers import Receiver
 
 PEOPLE = 4
+PEOPLE_IN_HASTE = 3
 LONGEST_LIFE_SECONDS = 120
 
 
@@ -53,10 +56,10 @@ class Stage:
 
 
 @contextmanager
-def set_up(folder: Path, *, small_disk: bool = False) -> Iterator[Stage]:
+def set_up(folder: Path, database: OwnPostgres | OwnSqlite) -> Iterator[Stage]:
     """Processes, database, an application that receives notices, and the way past all of them."""
     with Receiver() as receiver:
-        cluster = Cluster(folder, allow=f"127.0.0.1:{receiver.port}", small_disk=small_disk)
+        cluster = Cluster(folder, allow=f"127.0.0.1:{receiver.port}", database=database)
         try:
             heart = open_heart(cluster)
             yield Stage(cluster, receiver, heart, _register(heart, receiver))
@@ -67,7 +70,7 @@ def set_up(folder: Path, *, small_disk: bool = False) -> Iterator[Stage]:
 
 def open_heart(cluster: Cluster) -> Heart:
     """The record rooms on the cluster's database, past the proxy."""
-    url = cluster.direct_url
+    url = cluster.database.url
     settings = load_settings({}, database_url=url, secret=SECRET)
     return Heart(
         Database(open_engine(url)),
@@ -95,15 +98,19 @@ def run(
     *,
     rounds: int,
     seed: int,
-    kinds: Sequence[Kind] = tuple(Kind),
+    kinds: Sequence[Kind] | None = None,
     seconds: float = float("inf"),
+    haste: float = 1,
     told: Callable[[int, Kind, Tally], None] = lambda *_: None,
 ) -> dict[Kind, Tally]:
-    """Run the rounds, the kinds in turn. Stops at the first round with anything wrong, and when the time is over."""
+    """Run the rounds, the kinds in turn; None: all that are possible.
+
+    Stops at the first round with anything wrong, and when the time is over.
+    """
     last_start = time.monotonic() + seconds
     chance = random.Random(seed)
-    kinds = [kind for kind in kinds if kind is not Kind.DISK or stage.cluster.postgres.has_small_disk]
-    scene = Scene(stage.cluster, stage.receiver, chance)
+    kinds = possible_on(stage.cluster) if kinds is None else kinds
+    scene = Scene(stage.cluster, stage.receiver, chance, haste)
     verdict = Verdict(stage.heart, stage.cluster, stage.receiver, chance)
     tallies = {kind: Tally() for kind in kinds}
     for number in range(rounds):
@@ -133,8 +140,10 @@ def _figures_of(ledger: Ledger) -> Ledger:
 def _live_through(kind: Kind, stage: Stage, scene: Scene, *, seed: int) -> Ledger:
     is_over = threading.Event()
     people = [
-        Person(stage.heart, stage.cluster, stage.applications, is_over, seed + number) for number in range(PEOPLE)
+        Person(stage.heart, stage.cluster, stage.applications, is_over, seed + number)
+        for number in range(PEOPLE if scene.haste == 1 else PEOPLE_IN_HASTE)
     ]
+    scene.refused = lambda: sum(person.ledger.unavailable for person in people)
     for person in people:
         person.start()
     try:

@@ -84,15 +84,16 @@ class Verdict:
     def _told(self, ledger: Ledger) -> Iterable[str]:
         deadline = time.monotonic() + NOTICE_SECONDS
         wanted = {grant.sid for grant in ledger.ended}
+        fresh: set[str] = set()
         while True:
             pending = self._heart.all(LogoutDelivery, LogoutDelivery.state == DeliveryState.PENDING)
-            fresh = self._hear()
+            fresh |= self._hear()
             if not pending and wanted <= self._heard:
                 break
             if time.monotonic() > deadline:
                 yield f"{len(pending)} notices still wait, {len(wanted - self._heard)} never came"
                 return
-            time.sleep(0.1)
+            time.sleep(0.02)
         self.notices += len(wanted)
         live = [SessionClient.sid.in_(sorted(fresh)), SessionClient.ended_at.is_(None)]
         if fresh and self._heart.all(SessionClient, and_(*live)):
@@ -102,13 +103,14 @@ class Verdict:
             yield "a notice was given up"
 
     def _hear(self) -> set[str]:
-        """The `sid`s that the application was told, those of before included; returns all."""
-        bodies = self._receiver.bodies
+        """Note what the application was told since the last time; returns those `sid`s."""
+        bodies, fresh = self._receiver.bodies, set()
         while self._read < len(bodies):
             token = bodies[self._read].decode("ascii").partition("logout_token=")[2]
-            self._heard.add(jwt.decode(token, options={"verify_signature": False})["sid"])
+            fresh.add(jwt.decode(token, options={"verify_signature": False})["sid"])
             self._read += 1
-        return self._heard
+        self._heard |= fresh
+        return fresh
 
     def _over_http(self, ledger: Ledger) -> Iterable[str]:
         for grant in self._some(self._alive):
