@@ -89,6 +89,10 @@ test-no-browser: setup-dev  ## run all tests but those that need Chromium
 bench: setup-dev  ## measure what operations cost and write docs/benchmarks.md (ARGS="--quick" in a minute; needs PostgreSQL, cc)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+.PHONY: bench-growth
+bench-growth: setup-dev  ## measure beside a million sessions and write docs/growth.md (ARGS="--quick" in a few minutes; needs PostgreSQL, cc)
+	@$(BIN)/python -m benchmarks.growth $(ARGS)
+
 .PHONY: crash
 crash: setup-dev  ## kill, cut, stop and fill under load, ROUNDS=50 times, and see what was acknowledged (as root: a full disk too)
 	@$(BIN)/python -m tests.crash $(if $(ROUNDS),--rounds $(ROUNDS)) $(ARGS)

@@ -29,7 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_STEPS = 8, BUFFER = 1 << 18, DRAIN_SECONDS = 30 };
+enum { MAX_STEPS = 8, BUFFER = 1 << 21, DRAIN_SECONDS = 30 };
 
 struct step {
     char *request;

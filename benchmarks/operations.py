@@ -31,9 +31,7 @@ class Kind:
     connections: tuple[int, ...] = (1, 8, 32)
 
 
-def _token_request(
-    world: World, client: RegisteredClient, fields: dict[str, str], path: str = "/oauth2/token"
-) -> bytes:
+def token_request(world: World, client: RegisteredClient, fields: dict[str, str], path: str = "/oauth2/token") -> bytes:
     if client.secret is None:
         fields = fields | {"client_id": client.id}
     # A hole stays as it is: it stands for text that needs no escaping.
@@ -50,7 +48,7 @@ def _rotations(name: str) -> Callable[[World, int], Iterator[Operation]]:
             world.population.apps(people[id(world)], client.id)
             world.population.settle()
         form = {"grant_type": "refresh_token", "refresh_token": HOLE * REFRESH_TOKEN_LENGTH}
-        made = _token_request(world, client, form)
+        made = token_request(world, client, form)
         chosen = people[id(world)][:count]
         for token in world.population.refresh_tokens(chosen):
             yield [with_hole(made, capture='"refresh_token":"', fill=token)]
@@ -64,13 +62,13 @@ def _holds(world: World, count: int) -> Iterator[Operation]:
     world.population.rotate_just_now(people)
     for token in world.population.refresh_tokens(people):
         form = {"grant_type": "refresh_token", "refresh_token": token}
-        yield [Step(_token_request(world, client, form))]
+        yield [Step(token_request(world, client, form))]
 
 
 def _client_credentials(world: World, count: int) -> Iterator[Operation]:
     form = {"grant_type": "client_credentials"}
     for _ in range(count):
-        yield [Step(_token_request(world, world.clients["service"], form))]
+        yield [Step(token_request(world, world.clients["service"], form))]
 
 
 def _access_tokens(world: World, client: RegisteredClient, count: int) -> Iterator[str]:
@@ -92,7 +90,7 @@ def _access_tokens(world: World, client: RegisteredClient, count: int) -> Iterat
 def _introspections(world: World, count: int) -> Iterator[Operation]:
     client = world.clients["web"]
     for token in _access_tokens(world, client, count):
-        yield [Step(_token_request(world, client, {"token": token}, "/oauth2/introspect"))]
+        yield [Step(token_request(world, client, {"token": token}, "/oauth2/introspect"))]
 
 
 def _userinfos(world: World, count: int) -> Iterator[Operation]:
@@ -103,7 +101,7 @@ def _userinfos(world: World, count: int) -> Iterator[Operation]:
 
 def _redemption(world: World, code: str) -> bytes:
     form = {"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT, "code_verifier": CODE_VERIFIER}
-    return _token_request(world, world.clients["web"], form)
+    return token_request(world, world.clients["web"], form)
 
 
 def _redemptions(world: World, count: int) -> Iterator[Operation]:
@@ -139,7 +137,7 @@ def _revocations(world: World, count: int) -> Iterator[Operation]:
     people, client = world.population.people(count), world.clients["holding"]
     world.population.apps(people, client.id)
     for token in world.population.refresh_tokens(people):
-        yield [Step(_token_request(world, client, {"token": token}, "/oauth2/revoke"))]
+        yield [Step(token_request(world, client, {"token": token}, "/oauth2/revoke"))]
 
 
 def _documents(path: str) -> Callable[[World, int], Iterator[Operation]]:
@@ -150,7 +148,7 @@ def _documents(path: str) -> Callable[[World, int], Iterator[Operation]]:
     return make
 
 
-def _page_form(world: World, path: str, fields: dict[str, str], number: int | None) -> Step:
+def page_form(world: World, path: str, fields: dict[str, str], number: int | None) -> Step:
     browser, token = world.form_of_a_page()
     cookies = browser if number is None else f"{browser}; idp_session={cookie_of(number)}"
     headers = {"Cookie": cookies, "User-Agent": FIREFOX, "Origin": world.services.settings.issuer}
@@ -160,7 +158,7 @@ def _page_form(world: World, path: str, fields: dict[str, str], number: int | No
 
 def _sign_ins(world: World, count: int) -> Iterator[Operation]:
     for number in world.population.people(count):
-        yield [_page_form(world, "/login", {"username": f"person{number}", "password": PASSWORD}, None)]
+        yield [page_form(world, "/login", {"username": f"person{number}", "password": PASSWORD}, None)]
 
 
 def _single_ends(world: World, count: int) -> Iterator[Operation]:
@@ -168,7 +166,7 @@ def _single_ends(world: World, count: int) -> Iterator[Operation]:
     world.population.browsers(people)
     world.population.apps(people, world.clients["holding"].id)
     for number in people:
-        yield [_page_form(world, f"/account/sessions/{identifier('a', number)}/end", {}, number)]
+        yield [page_form(world, f"/account/sessions/{identifier('a', number)}/end", {}, number)]
 
 
 def _ends_of_everything(participations: int) -> Callable[[World, int], Iterator[Operation]]:
@@ -177,7 +175,7 @@ def _ends_of_everything(participations: int) -> Callable[[World, int], Iterator[
         world.population.browsers(people)
         world.population.applications(people, world.applications[:participations])
         for number in people:
-            yield [_page_form(world, "/account/sessions/end-everywhere", {}, number)]
+            yield [page_form(world, "/account/sessions/end-everywhere", {}, number)]
 
     return make
 

@@ -30,7 +30,8 @@ def identifier(kind: str, number: int) -> str:
     return f"0{kind}{number:023d}0"
 
 
-def _sql_identifier(kind: str, number: str = "n") -> str:
+def sql_identifier(kind: str, number: str = "n") -> str:
+    """The same in SQL, for rows numbered by an expression."""
     return f"'0{kind}' || lpad(({number})::text, 23, '0') || '0'"
 
 
@@ -44,6 +45,7 @@ class _Part:
     number: str = "n"
     participation: str = ""
     source: str = ""
+    user: str = sql_identifier("u")
 
 
 @dataclass
@@ -53,6 +55,8 @@ class Population:
     connection: psycopg.Connection
     services: Services
     password_hash: str = ""
+    # SQL for when number n was last active: just now.
+    moment: str = "%(now)s"
     _next: int = field(default=1)
 
     def people(self, count: int) -> range:
@@ -60,7 +64,7 @@ class Population:
         people = range(self._next, self._next + count)
         self._next += count
         columns = {
-            "id": _sql_identifier("u"),
+            "id": sql_identifier("u"),
             "sub": "'sub-' || lpad(n::text, 18, '0')",
             "epoch": "0",
             "username": "'person' || n",
@@ -84,23 +88,23 @@ class Population:
         own = {"kind": "'app'", "client_id": "%(client)s"}
         self._sessions(people, "a", own, client=client_id)
         self._participations(people, _Part("p", "a", client="%(client)s"), client=client_id)
-        part = _Part("f", "a", client="%(client)s", participation=_sql_identifier("p"))
+        part = _Part("f", "a", client="%(client)s", participation=sql_identifier("p"))
         self._families(people, part, client=client_id, scope=f" {scope} ")
 
-    def applications(self, people: range, client_ids: Sequence[str]) -> None:
+    def applications(self, people: range, client_ids: Sequence[str], *, user: str = sql_identifier("u")) -> None:
         """Let every browser take part in all these applications, with a family in each."""
         number = f"n * {MANY} + client.place"
         source = "CROSS JOIN unnest(%(clients)s::text[]) WITH ORDINALITY AS client(id, place)"
-        part = _Part("m", "b", client="client.id", number=number, source=source)
+        part = _Part("m", "b", client="client.id", number=number, source=source, user=user)
         self._participations(people, part, clients=list(client_ids))
-        part = replace(part, letter="g", participation=_sql_identifier("m", number))
+        part = replace(part, letter="g", participation=sql_identifier("m", number))
         self._families(people, part, clients=list(client_ids), scope=" openid ")
 
     def consents(self, people: range, client_id: str, scope: str) -> None:
         """Let everybody have allowed the client these scopes."""
         columns = {
-            "id": _sql_identifier("k"),
-            "user_id": _sql_identifier("u"),
+            "id": sql_identifier("k"),
+            "user_id": sql_identifier("u"),
             "client_id": "%(client)s",
             "scopes": "%(scope)s",
             "granted_at": "%(now)s",
@@ -111,11 +115,11 @@ class Population:
     def codes(self, people: range, client_id: str, *, redirect_uri: str, scope: str) -> None:
         """An unused authorization code for everybody's browser session."""
         columns = {
-            "id": _sql_identifier("c"),
+            "id": sql_identifier("c"),
             "secret_hash": "%(text_hash)s",
             "client_id": "%(client)s",
-            "user_id": _sql_identifier("u"),
-            "session_id": _sql_identifier("b"),
+            "user_id": sql_identifier("u"),
+            "session_id": sql_identifier("b"),
             "user_epoch": "0",
             "redirect_uri": "%(redirect_uri)s",
             "redirect_uri_was_sent": "true",
@@ -140,7 +144,7 @@ class Population:
         table = Base.metadata.tables["clients"]
         copied = [column.name for column in table.columns if column.name not in {"id", "name"}]
         self.connection.execute(
-            f"INSERT INTO clients (id, name, {', '.join(copied)}) SELECT {_sql_identifier('r')}, name || ' ' || n, "
+            f"INSERT INTO clients (id, name, {', '.join(copied)}) SELECT {sql_identifier('r')}, name || ' ' || n, "
             f"{', '.join(copied)} FROM clients, generate_series(1, %(count)s) AS copy(n) WHERE id = %(model)s",
             {"count": count, "model": model_id},
         )
@@ -150,7 +154,7 @@ class Population:
         """Let everybody's app have refreshed at this moment: what it presents now is held."""
         self._execute(
             "UPDATE token_families SET generation = 2, parent_generation = 1, rotated_at = %(now)s "
-            f"WHERE id >= {_sql_identifier('f', '%(first)s')} AND id <= {_sql_identifier('f', '%(last)s')}",
+            f"WHERE id >= {sql_identifier('f', '%(first)s')} AND id <= {sql_identifier('f', '%(last)s')}",
             people,
         )
 
@@ -161,8 +165,8 @@ class Population:
     def refresh_tokens(self, people: range) -> Iterator[str]:
         """The live refresh token of everybody's app."""
         found = self._execute(
-            f"SELECT generation FROM token_families WHERE id >= {_sql_identifier('f', '%(first)s')} "
-            f"AND id <= {_sql_identifier('f', '%(last)s')} ORDER BY id",
+            f"SELECT generation FROM token_families WHERE id >= {sql_identifier('f', '%(first)s')} "
+            f"AND id <= {sql_identifier('f', '%(last)s')} ORDER BY id",
             people,
         )
         for number, (generation,) in zip(people, found, strict=True):
@@ -171,9 +175,9 @@ class Population:
 
     def _sessions(self, people: range, letter: str, own: dict[str, str], **parameters: Any) -> None:
         columns = {
-            "id": _sql_identifier(letter),
-            "user_id": _sql_identifier("u"),
-            "auth_time": "%(now)s",
+            "id": sql_identifier(letter),
+            "user_id": sql_identifier("u"),
+            "auth_time": self.moment,
             "amr": """'["pwd"]'""",
             "keep_signed_in": "false",
             "device_name": "''",
@@ -181,40 +185,40 @@ class Population:
             "agent_name": "'Firefox'",
             "label": "''",
             "ip_address": "'127.0.0.1'",
-            "started_at": "%(now)s",
-            "last_active_at": "%(now)s",
-            "sweep_at": "%(now)s + 86400000000",
+            "started_at": self.moment,
+            "last_active_at": self.moment,
+            "sweep_at": f"{self.moment} + 86400000000",
         }
         self._insert(people, "sessions", columns | own, **parameters)
 
     def _participations(self, people: range, part: "_Part", **parameters: Any) -> None:
         columns = {
-            "id": _sql_identifier(part.letter, part.number),
-            "session_id": _sql_identifier(part.session),
+            "id": sql_identifier(part.letter, part.number),
+            "session_id": sql_identifier(part.session),
             "client_id": part.client,
             "sid": f"'{part.letter}' || lpad(({part.number})::text, 21, '0')",
-            "started_at": "%(now)s",
+            "started_at": self.moment,
         }
         self._insert(people, "session_clients", columns, source=part.source, **parameters)
 
     def _families(self, people: range, part: "_Part", **parameters: Any) -> None:
         columns = {
-            "id": _sql_identifier(part.letter, part.number),
+            "id": sql_identifier(part.letter, part.number),
             "client_id": part.client,
-            "user_id": _sql_identifier("u"),
-            "session_id": _sql_identifier(part.session),
+            "user_id": part.user,
+            "session_id": sql_identifier(part.session),
             "session_client_id": part.participation,
             "grant_type": "'authorization_code'",
             "secret_hash": "%(family_hash)s",
             "generation": "1",
-            "last_used_at": "%(now)s",
+            "last_used_at": self.moment,
             "access_expires_at": "%(now)s + 300000000",
             "scope": "%(scope)s",
             "resources": "%(resources)s",
             "claims_request": "'{}'",
-            "auth_time": "%(now)s",
+            "auth_time": self.moment,
             "amr": """'["pwd"]'""",
-            "started_at": "%(now)s",
+            "started_at": self.moment,
         }
         self._insert(people, "token_families", columns, source=part.source, **parameters)
 
@@ -244,7 +248,12 @@ class Population:
 
 def cookie_of(number: int) -> str:
     """What the browser of that person holds."""
-    return make_handle(identifier("b", number), Secret(TEXT_SECRET))
+    return cookie_from(identifier("b", number))
+
+
+def cookie_from(session_id: str) -> str:
+    """What the browser of any of these sessions holds."""
+    return make_handle(session_id, Secret(TEXT_SECRET))
 
 
 def code_of(number: int) -> str:

@@ -57,26 +57,30 @@ class Machine:
         settings = ", ".join(f"{name} {value}" for name, value in zip(asked[1:], rest, strict=True))
         return replace(self, database=f"PostgreSQL {number.split()[0]}, as it comes ({settings})")
 
+    def facts(self, command: str, *, seconds: float, remark: str) -> list[tuple[str, str]]:
+        """What a page says of how its figures came about, row by row."""
+        now = datetime.now(UTC)
+        return [
+            ("machine", f"{self.cores} cores, {self.processor}, {self.memory_gigabytes:.0f} GB, {self.system}"),
+            ("load before the run", f"{self.load_before:.1f} processes" + (f". {remark}" if remark else "")),
+            ("database", self.database),
+            ("Python", f"{platform.python_version()}; " + ", ".join(f"{name} {version(name)}" for name in _PACKAGES)),
+            (
+                "servers",
+                "2 processes with 8 threads each, default logging (to a file) and metrics; tokens signed with ES256",
+            ),
+            ("command", f"`{command}` at {self.revision}, {now:%d %B %Y}, {seconds / 60:.0f} minutes"),
+        ]
+
 
 def write(results: Sequence[Result], machine: Machine, *, seconds: float, is_quick: bool, remark: str) -> str:
     """The whole page."""
-    now = datetime.now(UTC)
     command = "make bench" + (' ARGS="--quick"' if is_quick else "")
-    facts = [
-        ("machine", f"{machine.cores} cores, {machine.processor}, {machine.memory_gigabytes:.0f} GB, {machine.system}"),
-        ("load before the run", f"{machine.load_before:.1f} processes" + (f". {remark}" if remark else "")),
-        ("database", machine.database),
-        ("Python", f"{platform.python_version()}; " + ", ".join(f"{name} {version(name)}" for name in _PACKAGES)),
-        (
-            "servers",
-            "2 processes with 8 threads each, default logging (to a file) and metrics; tokens signed with ES256",
-        ),
-        ("command", f"`{command}` at {machine.revision}, {now:%d %B %Y}, {seconds / 60:.0f} minutes"),
-    ]
+    facts = machine.facts(command, seconds=seconds, remark=remark)
     parts = [_INTRODUCTION]
     if is_quick:
         parts.append("**A quick run: it shows that everything can be measured. Its figures mean little.**\n")
-    parts.append(_table(("", ""), facts))
+    parts.append(table(("", ""), facts))
     for result in results:
         parts += [f"## Under {result.server}\n", _costs(result), _times(result), _remarks(result)]
     return "\n".join(parts)
@@ -99,14 +103,14 @@ def _costs(result: Result) -> str:
         )
         for row in result.rows
     ]
-    return f"Processor time of one operation, {AT} connections:\n\n" + _table(head, rows)
+    return f"Processor time of one operation, {AT} connections:\n\n" + table(head, rows)
 
 
 def _times(result: Result) -> str:
     counts = sorted(result.rows[0].runs)
     head = ("operation", *(f"{count} conn.: per second" + ", p50 / p95 / p99 ms" for count in counts))
     rows = [(row.name, *(_run(row, count) for count in counts)) for row in [result.bare, *result.rows]]
-    return "Throughput and latency; the load generator shares the machine:\n\n" + _table(head, rows)
+    return "Throughput and latency; the load generator shares the machine:\n\n" + table(head, rows)
 
 
 def _run(row: Row, connections: int) -> str:
@@ -126,7 +130,8 @@ def _remarks(result: Result) -> str:
     )
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
     lines = [head, ["---", *["---:" if head[1] else "---"] * (len(head) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
