@@ -13,6 +13,7 @@ from typing import Any
 
 from idp.audit.history import HistoryRow
 from idp.db.models import EndReason, SessionKind
+from idp.kit.identifiers import is_identifier
 from idp.sessions.why import how_long
 from idp.web.reasons import reason_in_history
 
@@ -48,7 +49,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Activity:
-    """One entry of the history, ready to print or export. `ended_session`: whose page tells more, or None."""
+    """One entry of the history, ready to print or export. `more_path`: the page of ours that tells more, or None."""
 
     id: str
     occurred_at: datetime
@@ -60,7 +61,7 @@ class Activity:
     device: str
     application: str
     ip_address: str
-    ended_session: str | None
+    more_path: str | None
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,6 @@ def shown_activity(row: HistoryRow) -> Activity:
     """A row of one of the `KINDS`, in words."""
     kind = KINDS[row.kind]
     told = kind.tell(row)
-    has_ended = kind.group is Group.ENDS and row.session_id is not None and row.ended_at is not None
     is_of_another = row.details.get("reason") == EndReason.OTHER_PERSON_SIGNED_IN
     return Activity(
         id=row.id,
@@ -87,8 +87,16 @@ def shown_activity(row: HistoryRow) -> Activity:
         device=_device(row) if row.session_id or row.agent_name else "",
         application=_application(row, ""),
         ip_address="" if is_of_another else row.ip_address,
-        ended_session=row.session_id if has_ended else None,
+        more_path=_more_path(row) if kind.group is Group.ENDS else None,
     )
+
+
+def _more_path(row: HistoryRow) -> str | None:
+    """One session has a page of its own; several have their receipt (as one has whose record is purged)."""
+    if row.session_id is not None and row.ended_at is not None:
+        return f"/account/sessions/{row.session_id}"
+    event = row.details.get("event")
+    return f"/account/receipts/{event}" if isinstance(event, str) and is_identifier(event) else None
 
 
 def kinds_of(group: Group | None) -> frozenset[str]:

@@ -182,7 +182,7 @@ def shown_ended(rows: Sequence[EndedRow], *, now: datetime) -> tuple[ShownEnded,
     )
 
 
-def _reason(ended: EndedRow) -> str:
+def _reason(ended: EndedRow | EndedDetails) -> str:
     lasted = how_long(
         ended.reason, started_at=ended.started_at, last_active_at=ended.last_active_at, ended_at=ended.ended_at
     )
@@ -194,7 +194,7 @@ def shown_details(details: EndedDetails) -> ShownEnded:
     return ShownEnded(
         id=details.session_id,
         title=title_of_record(details),
-        reason=reason_in_history(details.reason),
+        reason=_reason(details),
         ip=details.ip_address,
         started_at=details.started_at,
         ended_at=details.ended_at,

@@ -44,6 +44,7 @@ class EndedDetails:
     client_name: str | None
     ip_address: str
     started_at: datetime
+    last_active_at: datetime
     ended_at: datetime
     reason: str
     applications: tuple[ReceiptApplication, ...]
@@ -77,6 +78,7 @@ def find_ended(tx: Tx, *, user_id: str, session_id: str, now: datetime, policy: 
         client_name=client_name,
         ip_address=session.ip_address,
         started_at=session.started_at,
+        last_active_at=session.last_active_at,
         ended_at=session.ended_at,
         reason=session.end_reason,
         applications=find_applications(

@@ -36,7 +36,7 @@ def receipt_view(receipt: Receipt, *, now: datetime, settings: Settings) -> Rece
     is_named = all(application.name for application in receipt.applications)
     return ReceiptView(
         title=_TITLES.get(receipt.reason, "You are signed out"),
-        what=_what_ended(receipt),
+        what=what_ended(receipt.browsers, receipt.apps),
         occurred_at=receipt.occurred_at,
         applications=notice_lines(receipt.applications[:MAXIMUM_LINES], settings) if is_named else (),
         counts=() if is_named else _counted(receipt.applications, settings),
@@ -62,16 +62,17 @@ def frame_address(frame: Frame, settings: Settings) -> str:
     return f"{frame.uri}{'&' if '?' in frame.uri else '?'}{urlencode({'iss': settings.issuer, 'sid': frame.sid})}"
 
 
-def _what_ended(receipt: Receipt) -> str:
-    if receipt.browsers + receipt.apps == 0:
+def what_ended(browsers: int, apps: int) -> str:
+    """What an act ended, by its numbers: a clause for "… at 14:03" or a list."""
+    if browsers + apps == 0:
         return "An application’s access ended"
-    if receipt.browsers == 1 and receipt.apps == 0:
+    if browsers == 1 and apps == 0:
         return "Your session in one browser, and in every application opened with it, ended"
-    if receipt.browsers == 0 and receipt.apps == 1:
+    if browsers == 0 and apps == 1:
         return "One app or tool was signed out"
-    browsers = f"{receipt.browsers:,} browser{'' if receipt.browsers == 1 else 's'}"
-    apps = "1 app or tool" if receipt.apps == 1 else f"{receipt.apps:,} apps and tools"
-    parts = [words for count, words in ((receipt.browsers, browsers), (receipt.apps, apps)) if count]
+    of_browsers = f"{browsers:,} browser{'' if browsers == 1 else 's'}"
+    of_apps = "1 app or tool" if apps == 1 else f"{apps:,} apps and tools"
+    parts = [words for count, words in ((browsers, of_browsers), (apps, of_apps)) if count]
     return f"{' and '.join(parts)} were signed out"
 
 

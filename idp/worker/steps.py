@@ -1,4 +1,4 @@
-"""One step of each kind of work: attempt a notice, send the mail that is due, sweep, purge. Tests call these directly.
+"""One step of each kind of work: attempt a notice, send mail, run a self-test, sweep, purge. Tests call these directly.
 
 Owns the order "claim, do it outside any transaction, record the outcome", each in a transaction of its own (design §7),
 and the log line about it. Refuses to loop for ever, to wait, and to decide what follows an attempt: `idp.outbox` and

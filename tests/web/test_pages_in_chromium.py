@@ -194,6 +194,7 @@ def test_the_account_pages_are_good_empty_and_full(page: Page, running: Running,
     for path, text in (
         ("/account/sessions", "Approved in Firefox 145 on Linux"),
         ("/account/applications", "Harbour Wiki"),
+        ("/account/receipts", "No application had to be told"),
         ("/account/sessions/end-everywhere", "Cannot be told:"),
         ("/account/sessions/end-others", "Sign out everywhere else?"),
         (f"/account/sessions/{third.session_id}", "No application had to be told."),
