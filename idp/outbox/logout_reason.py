@@ -33,6 +33,8 @@ _SAID: dict[str, LogoutReason] = {
     EndReason.SIGNED_OUT_BROWSERS: LogoutReason.SIGNED_OUT,
     EndReason.IDLE: LogoutReason.IDLE,
     EndReason.EXPIRED: LogoutReason.EXPIRED,
+    EndReason.PARTICIPATION_IDLE: LogoutReason.IDLE,
+    EndReason.PARTICIPATION_EXPIRED: LogoutReason.EXPIRED,
     EndReason.ENDED_BY_ADMINISTRATOR: LogoutReason.ADMINISTRATOR,
     EndReason.PASSWORD_CHANGED: LogoutReason.SECURITY,
     EndReason.REFRESH_TOKEN_REUSE: LogoutReason.SECURITY,

@@ -100,7 +100,8 @@ def _find(name: str, *, for_client: bool) -> Knob | PolicyProblem:
         return PolicyProblem(f"{knob.name} holds for the whole installation: leave --client out.")
     if not for_client and not knob.is_for_everyone:
         return PolicyProblem(
-            f"{knob.name} can be decided for one application (--client); for all it is IDP_{knob.name.upper()}."
+            f"{knob.name} can be decided for one application (--client); "
+            f"for all it is IDP_{(knob.follows or knob.name).upper()}."
         )
     return knob
 
@@ -128,12 +129,15 @@ def _decide(
         return PolicyProblem("No application has that client_id. `idp clients list` shows them all.")
     # What counts when this value is taken away: for a client the installation's, for the installation the setting.
     fallback = knob.default(settings if client is None else today)
-    values = {one.name: one.default(today) for one in KNOBS}
+    values = {one.name: one.default(today) for one in KNOBS if one.follows is None}
     if client is not None:
         own = {one.name: getattr(client, one.name) for one in KNOBS if one.is_for_clients}
         values |= {name: decided for name, decided in own.items() if decided is not None}
-    before, after = values[knob.name], fallback if value is None else value
-    values[knob.name] = after
+    before, after = values.get(knob.name, fallback), fallback if value is None else value
+    if value is None and knob.follows is not None:
+        values.pop(knob.name, None)  # not limited any more
+    else:
+        values[knob.name] = after
     if knob.name == "access_token_lifetime" and value is not None and to_integer(after) > to_integer(fallback):
         return PolicyProblem(
             f"{knob.name} may only be shorter than the installation's, which is {spell(fallback)}: "

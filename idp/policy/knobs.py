@@ -29,6 +29,8 @@ class Knob:
     most: Value | None = None
     is_for_clients: bool = False
     is_for_everyone: bool = True
+    # What counts when nothing was decided, where no setting has the knob's own name.
+    follows: str | None = None
 
     @property
     def ends_sessions(self) -> bool:
@@ -36,8 +38,8 @@ class Knob:
         return self.name.endswith(("_idle_lifetime", "_absolute_lifetime")) or self.name == "keep_signed_in"
 
     def default(self, settings: Settings) -> Value:
-        """What counts when nothing was decided: the setting of the same name."""
-        value: Value = getattr(settings, self.name)
+        """What counts when nothing was decided: the setting of the same name, or the one that this knob follows."""
+        value: Value = getattr(settings, self.follows or self.name)
         return value
 
     def read(self, text: str) -> Value | None:
@@ -111,6 +113,25 @@ KNOBS: Sequence[Knob] = (
         LONGEST_LIFETIME,
         is_for_clients=True,
     ),
+    # For clients only: what all share ends with the browser's session.
+    Knob(
+        "participation_idle_lifetime",
+        "an application is signed out of a browser when it has not refreshed or signed in there this long",
+        _SHORTEST,
+        LONGEST_LIFETIME,
+        is_for_clients=True,
+        is_for_everyone=False,
+        follows="browser_absolute_lifetime",
+    ),
+    Knob(
+        "participation_absolute_lifetime",
+        "an application is signed out of a browser this long after it signed in there",
+        _SHORTEST,
+        LONGEST_LIFETIME,
+        is_for_clients=True,
+        is_for_everyone=False,
+        follows="browser_absolute_lifetime",
+    ),
     Knob(
         "app_sessions_per_client",
         "copies of one app that a person may be signed in with; 0: any number",
@@ -150,6 +171,7 @@ ORDERED: Sequence[tuple[str, str]] = (
     ("browser_idle_lifetime", "browser_absolute_lifetime"),
     ("keep_signed_in_idle_lifetime", "browser_absolute_lifetime"),
     ("app_idle_lifetime", "app_absolute_lifetime"),
+    ("participation_idle_lifetime", "participation_absolute_lifetime"),
 )
 
 
@@ -159,5 +181,12 @@ def find_knob(name: str) -> Knob | None:
 
 
 def broken_order(values: dict[str, Any]) -> tuple[str, str] | None:
-    """The first pair (shorter, longer) that these values turn round, or None."""
-    return next(((shorter, longer) for shorter, longer in ORDERED if values[shorter] > values[longer]), None)
+    """The first pair (shorter, longer) that these values turn round, or None. What is not among them is not limited."""
+    return next(
+        (
+            (shorter, longer)
+            for shorter, longer in ORDERED
+            if shorter in values and longer in values and values[shorter] > values[longer]
+        ),
+        None,
+    )

@@ -12,6 +12,8 @@ from idp.sessions.end_client import end_client_everywhere, end_client_for_user, 
 from idp.sessions.find import CurrentSession, find_current, renew_secret, touch
 from idp.sessions.live import LiveSession, UsedApplication, find_live_session, rename_session
 from idp.sessions.mass_end import MassEnd, count_people, end_next_people
+from idp.sessions.part_lifetimes import computed_part_end, is_part_live
+from idp.sessions.part_sweep import end_overdue_part, sweep_parts, tighten_part_hints
 from idp.sessions.participations import SidOwner, find_sid, join
 from idp.sessions.policy import REFRESH_TOUCH_INTERVAL, SessionPolicy, is_live
 from idp.sessions.preview import (
@@ -59,6 +61,7 @@ __all__ = [
     "StartedSession",
     "UsedApplication",
     "chosen",
+    "computed_part_end",
     "count_people",
     "count_people_of_client",
     "end_chosen",
@@ -68,6 +71,7 @@ __all__ = [
     "end_next_people",
     "end_older_of_client",
     "end_older_of_user",
+    "end_overdue_part",
     "end_participation",
     "end_sessions",
     "end_surplus",
@@ -78,6 +82,7 @@ __all__ = [
     "find_sid",
     "forget_devices",
     "is_live",
+    "is_part_live",
     "join",
     "list_devices",
     "lock_surplus",
@@ -90,7 +95,9 @@ __all__ = [
     "start_app_session",
     "start_browser_session",
     "sweep",
+    "sweep_parts",
     "tighten_hints",
+    "tighten_part_hints",
     "tools_of",
     "touch",
     "unused_since",

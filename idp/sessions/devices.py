@@ -16,6 +16,7 @@ from idp.db.models import Client, Session, SessionClient, SessionKind, TokenFami
 from idp.db.types import from_microseconds, micros, to_microseconds
 from idp.kit.identifiers import is_identifier
 from idp.kit.opaque import base64url, base64url_decode
+from idp.sessions.part_lifetimes import is_part_live
 from idp.sessions.policy import SessionPolicy, is_live
 
 
@@ -119,7 +120,7 @@ def list_devices(
         .where(Session.id.in_(union_all(*(select(branch.subquery().c.id) for branch in branches))))
     ).all()
     live = [row for row in rows if row[0].ended_at is None]
-    details = _details(tx, [row[0].id for row in live])
+    details = _details(tx, [row[0].id for row in live], now)
     counts, approved = _count_live(
         tx, user_id, now, policy, [row[0].id for row in live if row[0].kind is SessionKind.BROWSER]
     )
@@ -171,7 +172,7 @@ def _page(query: Select[Any], moment: Any, after: str | None, page_size: int) ->
     return query.order_by(moment.desc(), Session.id.desc()).limit(page_size + 1)
 
 
-def _details(tx: Tx, session_ids: list[str]) -> dict[str, tuple[tuple[str, ...], datetime | None]]:
+def _details(tx: Tx, session_ids: list[str], now: datetime) -> dict[str, tuple[tuple[str, ...], datetime | None]]:
     """Per session: names of the applications that take part, and the latest refresh."""
     if not session_ids:
         return {}
@@ -182,17 +183,18 @@ def _details(tx: Tx, session_ids: list[str]) -> dict[str, tuple[tuple[str, ...],
         .subquery()
     )
     rows = tx.execute(
-        select(SessionClient.session_id, Client.name, used.c.used_at)
+        select(SessionClient.session_id, Client.name, used.c.used_at, is_part_live(now))
         .join(Client, Client.id == SessionClient.client_id)
+        .join(Session, Session.id == SessionClient.session_id)
         .outerjoin(used, used.c.session_client_id == SessionClient.id)
         .where(SessionClient.session_id.in_(session_ids), SessionClient.ended_at.is_(None))
         .order_by(Client.name)
     )
     details: dict[str, tuple[tuple[str, ...], datetime | None]] = {}
-    for session_id, name, used_at in rows:
+    for session_id, name, used_at, takes_part in rows:
         names, latest = details.get(session_id, ((), None))
         latest = used_at if latest is None or (used_at is not None and used_at > latest) else latest
-        details[session_id] = (names if name in names else (*names, name), latest)
+        details[session_id] = (names if name in names or not takes_part else (*names, name), latest)
     return details
 
 

@@ -18,6 +18,7 @@ from idp.kit.identifiers import is_identifier
 from idp.kit.wording import is_storable
 from idp.sessions.devices import ApprovedIn
 from idp.sessions.ended import ApprovedApp, find_approved
+from idp.sessions.part_lifetimes import is_part_live
 from idp.sessions.policy import SessionPolicy, is_live
 
 MAXIMUM_LABEL = 60
@@ -84,7 +85,7 @@ def find_live_session(
         ip_address=session.ip_address,
         started_at=session.started_at,
         last_active_at=max(session.last_active_at, used_at or session.last_active_at),
-        applications=_applications(tx, session.id),
+        applications=_applications(tx, session.id, now),
         approved_in=ApprovedIn(
             approver.id,
             approver.device_name,
@@ -124,11 +125,12 @@ def rename_session(tx: Tx, *, user_id: str, session_id: str, label: str, now: da
     return True
 
 
-def _applications(tx: Tx, session_id: str) -> tuple[UsedApplication, ...]:
+def _applications(tx: Tx, session_id: str, now: datetime) -> tuple[UsedApplication, ...]:
     rows = tx.execute(
         select(Client.id, Client.name, Client.backchannel_logout_uri.is_not(None), SessionClient.started_at)
         .join(SessionClient, SessionClient.client_id == Client.id)
-        .where(SessionClient.session_id == session_id, SessionClient.ended_at.is_(None))
+        .join(Session, Session.id == SessionClient.session_id)
+        .where(SessionClient.session_id == session_id, SessionClient.ended_at.is_(None), is_part_live(now))
         .order_by(Client.name, Client.id)
         .limit(MAXIMUM_APPLICATIONS)
     )

@@ -15,11 +15,11 @@ from idp.kit.identifiers import new_identifier, shard_key_in
 from idp.kit.opaque import new_secret
 
 
-def join(tx: Tx, *, session_id: str, client_id: str, now: datetime) -> SessionClient:
+def join(tx: Tx, *, session_id: str, client_id: str, now: datetime, sweep_at: datetime | None = None) -> SessionClient:
     """The client's live participation in a live, locked session; a new one with a new `sid` if there is none.
 
     An ended participation is never revived: its `sid` was announced as logged out (Back-Channel Logout §2.6), and an
-    RP that remembers it would refuse the new session.
+    RP that remembers it would refuse the new session. `sweep_at`: when a new one may be over before its session.
     """
     participation = tx.scalars(
         select(SessionClient).where(
@@ -36,6 +36,7 @@ def join(tx: Tx, *, session_id: str, client_id: str, now: datetime) -> SessionCl
         client_id=client_id,
         sid=new_secret(128).reveal(),  # random and of its own: two RPs can't match people by it
         started_at=now,
+        sweep_at=sweep_at,
     )
     tx.add(participation)
     tx.flush()

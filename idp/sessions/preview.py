@@ -13,6 +13,7 @@ from sqlalchemy.orm import aliased
 
 from idp.db.engine import Tx
 from idp.db.models import Client, Session, SessionClient, SessionKind
+from idp.sessions.part_lifetimes import is_part_live
 from idp.sessions.policy import SessionPolicy, is_live
 
 MAXIMUM_PREVIEWED_APPLICATIONS = 100
@@ -41,6 +42,7 @@ class SessionPreview:
     agent_name: str
     label: str
     client_name: str | None
+    started_at: datetime
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ def preview_end(
                     Session.agent_name,
                     Session.label,
                     app.name,
+                    Session.started_at,
                 )
                 .outerjoin(app, app.id == Session.client_id)
                 .where(ends)
@@ -119,8 +122,16 @@ def preview_end_everything(
 
 def preview_end_client(tx: Tx, *, user_id: str, client_id: str, now: datetime, policy: SessionPolicy) -> EndPreview:
     """Where one application has access: `browsers` in which it takes part (they go on), `apps` of its own that end."""
-    takes_part = exists().where(
-        SessionClient.session_id == Session.id, SessionClient.client_id == client_id, SessionClient.ended_at.is_(None)
+    takes_part = exists(
+        select(SessionClient.id)
+        .join(Client, Client.id == SessionClient.client_id)
+        .where(
+            SessionClient.session_id == Session.id,
+            SessionClient.client_id == client_id,
+            SessionClient.ended_at.is_(None),
+            is_part_live(now),
+        )
+        .correlate(Session)
     )
     app = aliased(Client)
     counts = _counts(

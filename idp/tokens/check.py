@@ -18,7 +18,7 @@ from idp.db.models import Client, DeniedAccessToken, Session, SessionClient, Tok
 from idp.db.types import to_microseconds
 from idp.kit.keyring import Keyring
 from idp.kit.opaque import secret_matches
-from idp.sessions import SessionPolicy, is_live
+from idp.sessions import SessionPolicy, is_live, is_part_live
 from idp.settings import Settings
 from idp.tokens.families import is_new_enough, turn_of, windows_in_force, windows_of
 from idp.tokens.jwts import AccessTokenClaims
@@ -89,6 +89,7 @@ def _statement(settings: Settings, *, asks_for_denial: bool) -> Any:
                 TokenFamily.user_id.is_(None),
                 and_(
                     participation.ended_at.is_(None),
+                    is_part_live(moment, participation=participation, session=session),
                     is_live(moment, SessionPolicy.of(settings), session=session, client=Client),
                     is_new_enough(),
                     user.disabled_at.is_(None),

@@ -32,6 +32,8 @@ from idp.kit.opaque import Secret, base64url, hash_secret, make_handle, new_secr
 from idp.sessions import (
     Device,
     SessionPolicy,
+    computed_part_end,
+    end_overdue_part,
     end_surplus,
     is_live,
     join,
@@ -156,14 +158,14 @@ def redeem_code(
         )
     session = _lock_live_session(tx, found.session_id, settings, now)
     row = tx.execute(
-        select(AuthorizationCode, Client.epoch, Client.disabled_at)
+        select(AuthorizationCode, Client)
         .join(Client, Client.id == AuthorizationCode.client_id)
         .where(AuthorizationCode.id == found.id)
         .execution_options(populate_existing=True)
     ).one_or_none()
     if row is None:  # expired long ago, and purged meanwhile
         return refuse_grant("unknown code")
-    found = row[0]
+    found, client = row
     if found.used_at is not None:
         return _refuse_reuse(tx, found, settings, now)
     if found.expires_at <= now:
@@ -172,7 +174,7 @@ def redeem_code(
         return refuse_grant("the person's account changed since")
     if session is None:
         return refuse_grant("the session ended since")
-    if refusal := _find_changed_client(found, client, epoch=row[1], disabled_at=row[2]):
+    if refusal := _find_changed_client(found, client):
         return refuse_grant(refusal)
     end_surplus(tx, user_id=user.id, client=client, surplus=surplus, settings=settings, now=now)
     issued = _redeem(tx, found, client=client, user=user, parent=session, settings=settings, keyring=keyring, now=now)
@@ -205,16 +207,14 @@ def _find_mismatch(
     return None if hmac.compare_digest(challenge, code.code_challenge) else "code_verifier does not match"
 
 
-def _find_changed_client(
-    code: AuthorizationCode, client: Client, *, epoch: int, disabled_at: datetime | None
-) -> str | None:
+def _find_changed_client(code: AuthorizationCode, client: Client) -> str | None:
     """Why the client gets nothing for this code any more, though it was issued for it.
 
-    `epoch` and `disabled_at` were read under the session's lock: whoever disabled the client before is seen in them,
-    and whoever does so after waits for us, to end what we give. The client was authenticated before that lock.
+    The client was read under the session's lock, after it was authenticated: whoever disabled it before is seen, and
+    whoever does so after waits for us, to end what we give.
     """
     # A version before this one wrote codes without the client's epoch.
-    if disabled_at is not None or code.client_epoch not in {None, epoch}:
+    if client.disabled_at is not None or code.client_epoch not in {None, client.epoch}:
         return "the client was disabled since"
     if AUTHORIZATION_CODE_GRANT not in client.grant_types:
         return "the client may no longer use codes"
@@ -258,7 +258,10 @@ def _redeem(
             ip_address=code.ip_address,
             details={"approved_in": parent.id},
         )
-    participation = join(tx, session_id=session.id, client_id=client.id, now=now)
+    end_overdue_part(tx, session=session, client=client, settings=settings, now=now)
+    by_time = computed_part_end(client, started_at=now, used_at=now) if session is parent else None
+    sweep_at = by_time.at if by_time else None
+    participation = join(tx, session_id=session.id, client_id=client.id, now=now, sweep_at=sweep_at)
     return start_user_family(
         tx,
         code=code,

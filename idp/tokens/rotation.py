@@ -15,7 +15,7 @@ from sqlalchemy.types import BigInteger, LargeBinary, String
 from idp.db.fixed import FixedStatement
 from idp.db.models import Client, RefreshRotation, Session, SessionClient, TokenFamily, User
 from idp.db.types import has_word, micros, to_microseconds
-from idp.sessions import SessionPolicy, is_live
+from idp.sessions import SessionPolicy, is_live, is_part_live
 from idp.settings import Settings
 from idp.tokens.families import REFRESH_GRANT, is_new_enough, leeway_in_force
 from idp.tokens.issued import OFFLINE_ACCESS
@@ -175,6 +175,7 @@ def everything_is_live(moment: Any, policy: SessionPolicy) -> tuple[Any, ...]:
     return (
         *_joined(),
         SessionClient.ended_at.is_(None),
+        is_part_live(moment),
         is_live(moment, policy, client=Client),
         is_new_enough(),
         User.disabled_at.is_(None),

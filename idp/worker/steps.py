@@ -81,7 +81,10 @@ def deliver_due(services: Services, *, holder: str | None = None) -> int:
 
 
 def sweep_expired(services: Services, *, is_stopping: Callable[[], bool] = lambda: False) -> int:
-    """End the sessions whose time is over, in small transactions; returns how many sessions were looked at."""
+    """End the sessions whose time is over, then applications' parts in others; returns how many were looked at.
+
+    In small transactions.
+    """
     looked_at = 0
     while not is_stopping():
         with services.database.transaction() as tx:
@@ -91,6 +94,12 @@ def sweep_expired(services: Services, *, is_stopping: Callable[[], bool] = lambd
         if not batch.looked_at:
             break
         looked_at += batch.looked_at
+    while not is_stopping():
+        with services.database.transaction() as tx:
+            parts = sessions.sweep_parts(tx, now=services.clock.now(), settings=services.settings, limit=SWEEP_BATCH)
+        if not parts:
+            break
+        looked_at += parts
     return looked_at
 
 
@@ -163,11 +172,15 @@ def run_self_tests(services: Services, *, is_stopping: Callable[[], bool] = lamb
 
 
 def tighten_hints(services: Services, *, is_stopping: Callable[[], bool] = lambda: False) -> None:
-    """Bring the hints of all live sessions to today's policy, in small transactions: nobody waits for the whole."""
+    """Bring the hints of all live sessions, and parts in them, to today's policy, in small transactions."""
     after: str | None = ""
     while after is not None and not is_stopping():
         with services.database.transaction() as tx:
             after = sessions.tighten_hints(tx, settings=services.settings, after=after)
+    after = ""
+    while after is not None and not is_stopping():
+        with services.database.transaction() as tx:
+            after = sessions.tighten_part_hints(tx, after=after)
 
 
 class Hints:

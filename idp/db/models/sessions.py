@@ -30,6 +30,8 @@ class EndReason(StrEnum):
     ENDED_BY_ADMINISTRATOR = "ended_by_administrator"
     IDLE = "idle"
     EXPIRED = "expired"
+    PARTICIPATION_IDLE = "participation_idle"
+    PARTICIPATION_EXPIRED = "participation_expired"
     SESSION_CAP = "session_cap"
     PASSWORD_CHANGED = "password_changed"
     USER_DISABLED = "user_disabled"
