@@ -36,6 +36,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "refresh_leeway_lifetime": ("0s", "60s"),
     "lost_answer_lifetime": ("0s", "1h", "7d"),
     "access_token_lifetime": ("60s", "1h"),
+    "participation_idle_lifetime": ("15m", "1h", "2d"),
+    "participation_absolute_lifetime": ("1h", "1d", "20d"),
 }
 _FOR_CLIENTS = {
     "app_idle_lifetime",
@@ -44,12 +46,15 @@ _FOR_CLIENTS = {
     "refresh_leeway_lifetime",
     "lost_answer_lifetime",
     "access_token_lifetime",
+    "participation_idle_lifetime",
+    "participation_absolute_lifetime",
 }
-_FOR_CLIENTS_ONLY = {"access_token_lifetime"}
+_FOR_CLIENTS_ONLY = {"access_token_lifetime", "participation_idle_lifetime", "participation_absolute_lifetime"}
 _ORDERED = (
     ("browser_idle_lifetime", "browser_absolute_lifetime"),
     ("keep_signed_in_idle_lifetime", "browser_absolute_lifetime"),
     ("app_idle_lifetime", "app_absolute_lifetime"),
+    ("participation_idle_lifetime", "participation_absolute_lifetime"),
 )
 
 
@@ -72,10 +77,10 @@ class Decisions:
         self.client_since: dict[Application, datetime] = {}
 
     def value(self, name: str, application: "Application | None" = None) -> Any:
-        """What is in force."""
+        """What is in force; None where nothing limits."""
         if application is not None and (name, application) in self.decided:
             return self.decided[name, application]
-        return self.decided.get((name, None), read(DEFAULTS[name]))
+        return self.decided.get((name, None), read(DEFAULTS[name]) if name in DEFAULTS else None)
 
     def decide(self, name: str, text: str | None, application: "Application | None") -> bool:
         """Set a value, or unset it (None); False, and nothing changes, when that must be refused."""
@@ -87,9 +92,8 @@ class Decisions:
         else:
             self.decided[name, application] = read(text)
         is_longer = name == "access_token_lifetime" and self.value(name, application) > self.value(name)
-        if is_longer or any(
-            self.value(shorter, application) > self.value(longer, application) for shorter, longer in _ORDERED
-        ):
+        pairs = [(self.value(shorter, application), self.value(longer, application)) for shorter, longer in _ORDERED]
+        if is_longer or any(None not in pair and pair[0] > pair[1] for pair in pairs):
             self.decided = before
             return False
         return True

@@ -84,6 +84,7 @@ class Place:
     handles: dict[str, datetime | None] = field(default_factory=dict)
     families: list["Family"] = field(default_factory=list)
     sids: dict[Application, str] = field(default_factory=dict)  # the live participations
+    joined_at: dict[Application, datetime] = field(default_factory=dict)  # when each of them began
     look_at: datetime = NEVER
 
     def __post_init__(self) -> None:
@@ -115,6 +116,22 @@ class Place:
         if since is not None and self.auth_time < since <= min(idle, absolute):
             return since, "sign in again"
         return (absolute, "expired") if absolute <= idle else (idle, "idle")
+
+    def part_end(self, application: Application) -> tuple[datetime, str] | None:
+        """When time alone ends the part of an application that has lifetimes of its own; None: with the sign-in."""
+        if self.kind == "app" or application not in self.sids:
+            return None
+        idle = self.decisions.value("participation_idle_lifetime", application)
+        absolute = self.decisions.value("participation_absolute_lifetime", application)
+        began, sid = self.joined_at[application], self.sids[application]
+        used_at = max([began, *(family.used_at for family in self.families if family.sid == sid)])
+        ends = [(began + absolute, "expired")] if absolute is not None else []
+        ends += [(used_at + idle, "idle")] if idle is not None else []
+        return min(ends, key=lambda end: end[0], default=None)
+
+    def is_part_over(self, application: Application, now: datetime) -> bool:
+        end = self.part_end(application)
+        return end is not None and end[0] <= now
 
     def is_expired(self, now: datetime) -> bool:
         since = self.decisions.everyone_since
@@ -166,8 +183,10 @@ class Family:
     purged: bool = False  # over, and perhaps deleted: the provider may know it no more
 
     def is_live(self, now: datetime) -> bool:
-        is_new_enough = self.place.decisions.takes(self.application, self.auth_at)
-        return not self.revoked and not self.application.disabled and is_new_enough and self.place.is_live(now)
+        place, application = self.place, self.application
+        if self.revoked or application.disabled or not place.decisions.takes(application, self.auth_at):
+            return False
+        return place.is_live(now) and not place.is_part_over(application, now)
 
     def expected_turn(self, presented: int, now: datetime) -> str:
         """What a genuine token of a live family gets (design §5)."""

@@ -73,6 +73,27 @@ def test_leeway_window_and_access_token_of_an_application_are_its_own(story: Tol
     assert family.place.ended
 
 
+def test_an_application_of_its_own_lifetimes_is_signed_out_of_a_browser_that_goes_on(story: Told) -> None:
+    window, wiki = story.connect_in_window(story.ada, WIKI)
+    board = story.redeem(story.authorize(window, BOARD, False, None, True, 0), "rightly", 0)
+    story.decide(("participation_absolute_lifetime", "1h"), WIKI)
+    story.decide(("participation_idle_lifetime", "2d"), WIKI)  # refused: longer than the absolute lifetime
+    story.decide(("participation_idle_lifetime", "15m"), WIKI)
+    story.wait(302)
+    story.refresh(wiki, 0, False, 1)
+    story.wait(901)
+    story.refresh(wiki, 0, False, 0)
+    again = story.redeem(story.authorize(window, WIKI, False, None, True, 1), "rightly", 0)
+    story.wait(901)
+    code = story.authorize(window, WIKI, False, None, True, 1)
+    story.sweep(0)
+
+    last = story.redeem(code, "rightly", 0)
+
+    assert len({wiki.sid, again.sid, last.sid}) == 3
+    assert board.is_live(story.machine.now)
+
+
 def test_everyone_is_asked_to_sign_in_again_and_whoever_did_goes_on(story: Told) -> None:
     window, family = story.connect_in_window(story.ada, WIKI)
     _, tool = story.connect_in_window(story.bob, TOOL)

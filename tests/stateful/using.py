@@ -85,12 +85,10 @@ class Using(SigningIn):
                     parent=place,
                 )
             )
-        if application in place.sids:
-            assert claims["sid"] == place.sids[application]
-        else:
-            known = {family.sid for family in self.world.families}
-            assert claims["sid"] not in known, "a sid that was announced as ended came back"
-            place.sids[application] = claims["sid"]
+        is_anew = application not in place.sids or place.is_part_over(application, self.now)
+        known = {family.sid for family in self.world.families}
+        assert not is_anew or claims["sid"] not in known, "a sid that was announced as ended came back"
+        self.world.join(place, application, claims["sid"], self.now)
         family = Family(
             place,
             application,

@@ -44,6 +44,7 @@ class World:
         now: datetime,
         *,
         tell: bool = True,
+        keep_codes: bool = False,
     ) -> None:
         """What one commit ends, of one person."""
         whole = [place for place in places if not place.ended]
@@ -53,7 +54,7 @@ class World:
         elif any(application in place.sids for place, application in singly):
             self.note("participation_ended", singly[0][0].owner)
         for place, application in singly:
-            self._close_part(place, application, now, tell=tell)
+            self._close_part(place, application, now, tell=tell, keep_codes=keep_codes)
         for place in whole:
             place.ended = True
             for application in list(place.sids):
@@ -64,16 +65,26 @@ class World:
                 if code.place is place:
                     self._expire(code)
 
-    def _close_part(self, place: Place, application: Application, now: datetime, *, tell: bool) -> None:
+    def _close_part(
+        self, place: Place, application: Application, now: datetime, *, tell: bool, keep_codes: bool = False
+    ) -> None:
         sid = place.sids.pop(application, None)
+        place.joined_at.pop(application, None)
         if sid is not None and tell and application.is_told:
             self.due[sid] = (application.rp.id, now)
         for family in place.families:
             if family.application is application:
                 family.revoked = True
         for code in self.codes:
-            if code.place is place and code.application is application:
+            if code.place is place and code.application is application and not keep_codes:
                 self._expire(code)
+
+    def join(self, place: Place, application: Application, sid: str, now: datetime) -> None:
+        """An application takes part, under this `sid`; a part of its that time had ended is written down first."""
+        if place.is_part_over(application, now):
+            self.end_these([], [(place, application)], now, keep_codes=True)
+        assert place.sids.setdefault(application, sid) == sid
+        place.joined_at.setdefault(application, now)
 
     def end_all(self, person: Person, now: datetime, *, keep: Place | None = None, keep_apps: bool = False) -> None:
         """Everything of a person, and all that is half-way."""
@@ -152,6 +163,15 @@ class World:
                 place.look_at, place.active_at = end, place.last_active()
         for places in over.values():
             self.end_these(places, [], now)
+        parts: dict[tuple[Person, str], list[tuple[Place, Application]]] = {}
+        for place in self.places:
+            for application in place.sids:
+                part_end = place.part_end(application)
+                if part_end is not None and part_end[0] <= now:
+                    parts.setdefault((place.owner, part_end[1]), []).append((place, application))
+        for those in parts.values():
+            # A code from just before came from a fresh authorization: it makes a part anew.
+            self.end_these([], those, now, keep_codes=True)
 
     def visit(self, place: Place | None, now: datetime) -> bool:
         """A page was opened in this sign-in, which counts as activity. Returns whether it is live."""
