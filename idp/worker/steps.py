@@ -132,15 +132,6 @@ def deliver_mail(services: Services, *, holder: str | None = None) -> int:
             )
 
 
-def purge(services: Services, *, pause: Callable[[], bool] = lambda: False) -> dict[str, int]:
-    """Delete what nothing needs any more, batch by batch; returns how many rows of each kind.
-
-    `pause` is called between the batches, and stops the purge by returning True.
-    """
-    gone: dict[str, int] = {}
-    for kind in retention.KINDS:
-        while True:
-            with services.database.transaction() as tx:
 def run_self_tests(services: Services, *, is_stopping: Callable[[], bool] = lambda: False) -> int:
     """Run the self-tests that developers asked for, one after the other, none in a transaction; returns how many."""
     count = 0
@@ -161,6 +152,15 @@ def run_self_tests(services: Services, *, is_stopping: Callable[[], bool] = lamb
     return count
 
 
+def purge(services: Services, *, pause: Callable[[], bool] = lambda: False) -> dict[str, int]:
+    """Delete what nothing needs any more, batch by batch; returns how many rows of each kind.
+
+    `pause` is called between the batches, and stops the purge by returning True.
+    """
+    gone: dict[str, int] = {}
+    for kind in retention.KINDS:
+        while True:
+            with services.database.transaction() as tx:
                 batch = retention.purge_batch(tx, kind, settings=services.settings, now=services.clock.now())
             if batch:
                 gone[kind.name] = gone.get(kind.name, 0) + batch
