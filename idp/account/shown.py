@@ -1,10 +1,11 @@
 """Session records in the words of the account page: a title that tells devices apart, an icon, a reason."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
+from idp.account.lookalikes import Exactness, how_exact
 from idp.db.models import DeliveryState, SessionKind
 from idp.sessions import ApprovedIn, DeviceRow, EndedRow, EndPreview, LiveSession, UsedApplication
 from idp.sessions.ended import ApprovedApp, EndedDetails
@@ -37,6 +38,7 @@ class ShownSession:
     approver_is_over: bool = False
     approved_apps: int = 0
     by_name: str = ""
+    exactness: Exactness = Exactness.DAY
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,15 @@ class ShownList(Generic[Row]):
 
 
 @dataclass(frozen=True)
+class ShownTitle:
+    """One session in a list of what would end."""
+
+    title: str
+    started_at: datetime
+    exactness: Exactness
+
+
+@dataclass(frozen=True)
 class ShownEnd:
     """What an end of several things would end. `titles` name the sessions, as far as they are listed."""
 
@@ -72,7 +83,7 @@ class ShownEnd:
     told: tuple[str, ...]
     cannot_be_told: tuple[str, ...]
     minutes: int
-    titles: tuple[str, ...] = ()
+    titles: tuple[ShownTitle, ...] = ()
     asked_here: tuple[str, ...] = ()
 
     @property
@@ -90,9 +101,15 @@ def shown_end(preview: EndPreview, settings: Settings) -> ShownEnd:
         told=tuple(application.name for application in preview.applications if application.can_be_told),
         cannot_be_told=tuple(application.name for application in untold if not application.is_asked_here),
         minutes=minutes_until_noticed(settings),
-        titles=tuple(title_of_record(session) for session in preview.sessions),
+        titles=_shown_titles(preview),
         asked_here=tuple(application.name for application in untold if application.is_asked_here),
     )
+
+
+def _shown_titles(preview: EndPreview) -> tuple[ShownTitle, ...]:
+    rows = [(title_of_record(session), session.started_at) for session in preview.sessions]
+    exact = how_exact(rows, at_least=Exactness.MINUTE)
+    return tuple(ShownTitle(title, started_at, how) for (title, started_at), how in zip(rows, exact, strict=True))
 
 
 class Titled(Protocol):
@@ -146,7 +163,7 @@ def icon_of(kind: SessionKind, *, os_name: str, device_name: str) -> str:
 
 def shown_sessions(rows: Sequence[DeviceRow]) -> tuple[ShownSession, ...]:
     """Rows for one section, this browser first."""
-    return tuple(
+    return _apart(
         ShownSession(
             id=row.session_id,
             title=title_of_record(row),
@@ -164,6 +181,13 @@ def shown_sessions(rows: Sequence[DeviceRow]) -> tuple[ShownSession, ...]:
         )
         for row in sorted(rows, key=lambda row: not row.is_current)
     )
+
+
+def _apart(sessions: Iterable[ShownSession]) -> tuple[ShownSession, ...]:
+    """The same rows, each saying when it was signed in as exactly as it takes to know it from the others."""
+    rows = tuple(sessions)
+    exact = how_exact([(row.title, row.started_at) for row in rows])
+    return tuple(replace(row, exactness=how) for row, how in zip(rows, exact, strict=True))
 
 
 def shown_ended(rows: Sequence[EndedRow], *, now: datetime) -> tuple[ShownEnded, ...]:
@@ -204,7 +228,7 @@ def shown_details(details: EndedDetails) -> ShownEnded:
 
 def shown_approved(approved: Sequence[ApprovedApp]) -> tuple[ShownSession, ...]:
     """The tools that a browser approved."""
-    return tuple(
+    return _apart(
         ShownSession(
             id=tool.session_id,
             title=tool.label or _placed(tool.client_name, os_name=tool.os_name, device_name=tool.device_name),

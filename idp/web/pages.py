@@ -85,6 +85,7 @@ def init_templates(app: Flask) -> None:
     environment.trim_blocks = True
     environment.lstrip_blocks = True
     environment.filters.update(
+        at=times.at,
         ago=lambda moment: times.ago(moment, current_services().clock.now()),
         clock=times.clock,
         day=times.day,

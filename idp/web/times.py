@@ -48,6 +48,16 @@ def day(moment: datetime) -> str:
     return f"{utc.day} {_MONTHS[utc.month - 1]} {utc.year}"
 
 
+def minute(moment: datetime) -> str:
+    """Date and time of day to the minute: "21 Nov 2026, 14:03 UTC"."""
+    return f"{day(moment)}, {moment.astimezone(UTC):%H:%M} UTC"
+
+
+def at(moment: datetime, exactness: str) -> str:
+    """The moment as exactly as asked for: "day", "minute" or "full"."""
+    return {"day": day, "minute": minute, "full": full_time}[exactness](moment)
+
+
 def clock(moment: datetime) -> str:
     """The time of day to the second, with its zone: "14:03:20 UTC"."""
     return f"{moment.astimezone(UTC):%H:%M:%S} UTC"

@@ -46,7 +46,8 @@ def test_ticked_rows_are_named_and_counted_before_they_end_and_nothing_else_ends
 
     page = here.page(f"/account/sessions/end-selected?session={session_of(there)}&session={tool}")
 
-    assert "browser 1 app or command-line tool 1 What is signed out Firefox 143 on Linux Drydock CLI" in page.text
+    assert "browser 1 app or command-line tool 1 What is signed out Firefox 143 on Linux signed in" in page.text
+    assert "UTC Drydock CLI signed in" in page.text
     assert "Cannot be told: Drydock CLI." in page.text
     assert is_over(site, session_of(there), tool) == [False, False]
     confirm(here, page, session=[session_of(there), tool])  # the page's form has a field for each

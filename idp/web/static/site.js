@@ -9,6 +9,7 @@ const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "
 const two = (number) => String(number).padStart(2, "0");
 const day = (moment) => `${moment.getDate()} ${months[moment.getMonth()]} ${moment.getFullYear()}`;
 const clock = (moment) => [moment.getHours(), moment.getMinutes(), moment.getSeconds()].map(two).join(":");
+const minute = (moment) => `${day(moment)}, ${two(moment.getHours())}:${two(moment.getMinutes())}`;
 const full = (moment) => `${day(moment)}, ${clock(moment)}`;
 
 function ago(moment) {
@@ -27,7 +28,7 @@ function showTimes(root = document) {
   for (const element of root.querySelectorAll("time[data-time]")) {
     const moment = new Date(element.dateTime);
     if (Number.isNaN(moment.getTime())) continue;
-    const words = { ago, day, clock, full }[element.dataset.time]?.(moment);
+    const words = { ago, day, clock, minute, full }[element.dataset.time]?.(moment);
     if (words && element.textContent !== words) element.textContent = words;
     if (element.title) element.title = full(moment);
   }
