@@ -4,13 +4,14 @@ The list is the truth (lesson 18): the same condition that decides a refresh dec
 over indexes and three statements, however many sessions there are (lesson 20).
 """
 
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Select, case, func, literal, select, tuple_, union_all
-from sqlalchemy.orm import aliased
 
+from idp.db.aliases import shared_alias
 from idp.db.engine import Tx
 from idp.db.models import Client, Session, SessionClient, SessionKind, TokenFamily
 from idp.db.types import from_microseconds, micros, to_microseconds
@@ -18,6 +19,9 @@ from idp.kit.identifiers import is_identifier
 from idp.kit.opaque import base64url, base64url_decode
 from idp.sessions.part_lifetimes import is_part_live
 from idp.sessions.policy import SessionPolicy, is_live
+
+# Made once: an alias costs SQLAlchemy milliseconds.
+_APP, _PARENT = shared_alias(Client), shared_alias(Session)
 
 
 @dataclass(frozen=True)
@@ -112,11 +116,12 @@ def list_devices(
         _ended_branch(user_id, ended_after, page_size),
     ]
     # Each branch has its own ORDER BY and LIMIT, so each must be a subquery of its own (SQLite's grammar).
-    parent = aliased(Session)
     rows = tx.execute(
-        select(Session, Client.name, parent.id, parent.device_name, parent.os_name, parent.agent_name, parent.ended_at)
+        select(
+            Session, Client.name, _PARENT.id, _PARENT.device_name, _PARENT.os_name, _PARENT.agent_name, _PARENT.ended_at
+        )
         .outerjoin(Client, Client.id == Session.client_id)
-        .outerjoin(parent, parent.id == Session.parent_id)
+        .outerjoin(_PARENT, _PARENT.id == Session.parent_id)
         .where(Session.id.in_(union_all(*(select(branch.subquery().c.id) for branch in branches))))
     ).all()
     live = [row for row in rows if row[0].ended_at is None]
@@ -151,10 +156,9 @@ def list_devices(
 def _live_branch(
     user_id: str, kind: SessionKind, after: str | None, page_size: int, now: datetime, policy: SessionPolicy
 ) -> Select[Any]:
-    app = aliased(Client)
     query = select(Session.id).where(Session.user_id == user_id, Session.kind == kind)
     if kind is SessionKind.APP:
-        query = query.join(app, app.id == Session.client_id).where(is_live(now, policy, client=app))
+        query = query.join(_APP, _APP.id == Session.client_id).where(is_live(now, policy, client=_APP))
     else:
         query = query.where(is_live(now, policy))
     return _page(query, Session.last_active_at, after, page_size)
@@ -190,24 +194,26 @@ def _details(tx: Tx, session_ids: list[str], now: datetime) -> dict[str, tuple[t
         .where(SessionClient.session_id.in_(session_ids), SessionClient.ended_at.is_(None))
         .order_by(Client.name)
     )
-    details: dict[str, tuple[tuple[str, ...], datetime | None]] = {}
+    names: dict[str, dict[str, None]] = defaultdict(dict)  # each once, in their order: a browser may have a thousand
+    latest: dict[str, datetime] = {}
     for session_id, name, used_at, takes_part in rows:
-        names, latest = details.get(session_id, ((), None))
-        latest = used_at if latest is None or (used_at is not None and used_at > latest) else latest
-        details[session_id] = (names if name in names or not takes_part else (*names, name), latest)
-    return details
+        of_session = names[session_id]
+        if takes_part:
+            of_session[name] = None
+        if used_at is not None:
+            latest[session_id] = max(used_at, latest.get(session_id, used_at))
+    return {session_id: (tuple(found), latest.get(session_id)) for session_id, found in names.items()}
 
 
 def _count_live(
     tx: Tx, user_id: str, now: datetime, policy: SessionPolicy, browser_ids: list[str]
 ) -> tuple[dict[SessionKind, int], dict[str, int]]:
     """How many of each kind are live, and how many of the apps each of these browsers approved."""
-    app = aliased(Client)
     branch = case((Session.parent_id.in_(browser_ids), Session.parent_id), else_=None).label("branch")
     rows = tx.execute(
         select(Session.kind, branch, func.count())
-        .outerjoin(app, app.id == Session.client_id)
-        .where(Session.user_id == user_id, is_live(now, policy, client=app))
+        .outerjoin(_APP, _APP.id == Session.client_id)
+        .where(Session.user_id == user_id, is_live(now, policy, client=_APP))
         .group_by(Session.kind, branch)
     )
     counts: dict[SessionKind, int] = {}
