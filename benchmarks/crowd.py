@@ -12,8 +12,8 @@ from typing import Any
 
 from benchmarks.population import MANY, Population, identifier, sql_identifier
 
-# Within half an hour, so that a refresh has no activity to note; every tenth person's two hours before, so that it has.
-_LATELY = "(%(now)s - ((n::bigint * 7919) %% 1800) * 1000000 - CASE WHEN n %% 10 = 0 THEN 7200000000 ELSE 0 END)"
+# Within half an hour, so that a refresh has no activity to note; of every fourth two hours before, so that it has.
+_LATELY = "(%(now)s - ((n::bigint * 7919) %% 1800) * 1000000 - CASE WHEN n %% 4 = 0 THEN 7200000000 ELSE 0 END)"
 _LONG_AGO = "(%(now)s - 86400000000 * (1 + (n::bigint * 7919) %% 80))"
 # From one browser of a person to the next.
 _SHIFT = 10**9

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlencode
 
 from benchmarks import load
 from benchmarks.crowd import Crowd
@@ -53,7 +52,7 @@ class Installation:
         chosen: list[int] = []
         for _ in range(len(self._numbers)):
             self._place = (self._place + 1) % len(self._numbers)
-            if (self._numbers[self._place] % 10 == 0) is noted:
+            if (self._numbers[self._place] % 4 == 0) is noted:
                 chosen.append(self._numbers[self._place])
                 if len(chosen) == count:
                     break
@@ -201,7 +200,7 @@ def ends_of_everything(one: Installation, people: Sequence[int]) -> Iterator[Ope
 
 TASKS = (
     Task("refresh, rotating", refreshes, 2500),
-    Task("refresh that also notes activity (at most hourly)", refreshes, 200, uses_up=True, noted=True),
+    Task("refresh that also notes activity (at most hourly)", refreshes, 150, uses_up=True, noted=True),
     Task("introspection", introspections, 100),
     Task("userinfo", userinfos, 100),
     Task("session check of an open page", pages("/account/session-check"), 400),
@@ -236,15 +235,11 @@ def look(one: Installation) -> dict[str, Sizes]:
     return {str(row[0]): Sizes(*row[1:]) for row in found}
 
 
-def rotate(one: Installation, count: int, *, families: int) -> float:
-    """So many rotations over so many families, through the service; returns the seconds that it took."""
-    started, done, chosen = time.monotonic(), 0, one.choose(families)
+def rotate(one: Installation, people: list[int], count: int) -> tuple[int, float]:
+    """At least so many rotations of these people's apps, through the service; how many, and the seconds they took."""
+    started, done = time.monotonic(), 0
     while done < count:
-        # In turns over all of them: the generator starts again at the first when it has used the last.
-        done += one.send(refreshes(one, chosen), connections=CONNECTIONS, seconds=20).operations
-    return time.monotonic() - started
-
-
-def query(path: str, **values: str) -> str:
-    """A path with a query."""
-    return f"{path}?{urlencode(values)}"
+        # Each time others first: the generator goes through them in turn.
+        people = people[done % len(people) :] + people[: done % len(people)]
+        done += one.send(refreshes(one, people), connections=CONNECTIONS, seconds=20).operations
+    return done, time.monotonic() - started

@@ -87,8 +87,8 @@ def _measured(
         found.pages = measure_pages(both[-1], is_quick=is_quick)
         yield
     if "rotations" in parts:
-        found.rotations = _rotate(both[-1], rotations, families=200 if is_quick else 20_000)
-        yield
+        for found.rotations in _rotations(both[-1], rotations, families=200 if is_quick else 20_000):
+            yield
 
 
 def _options(given: argparse.Namespace) -> str:
@@ -123,17 +123,18 @@ def _line(name: str, costs: Mapping[str, Cost]) -> str:
     )
 
 
-def _rotate(one: Installation, count: int, *, families: int) -> growth_report.Rotations:
+def _rotations(one: Installation, count: int, *, families: int) -> Iterator[growth_report.Rotations]:
     """Rotations in four parts, the tables looked at after each."""
-    rotate(one, families // 10, families=families)  # every page of memory and table that is needed is there
-    memory = [pss_bytes(one.service.pid)]
-    looks, seconds = [look(one)], 0.0
-    for part in range(4):
-        seconds += rotate(one, count // 4, families=families)
+    chosen = one.choose(families)
+    rotate(one, chosen, families // 10)  # so that the provider has all that it needs in its memory
+    looks, memory, seconds, done = [look(one)], [pss_bytes(one.service.pid)], 0.0, 0
+    for _ in range(4):
+        part, took = rotate(one, chosen, count // 4)
+        done, seconds = done + part, seconds + took
         looks.append(look(one))
         memory.append(pss_bytes(one.service.pid))
-        say(f"{(part + 1) * count // 4:,} rotations: {looks[-1]['token_families']}, {memory[-1] / 2**20:.0f} MB")
-    return growth_report.Rotations(count, families, seconds, looks, memory)
+        say(f"{done:,} rotations: {looks[-1]['token_families']}, {memory[-1] / 2**20:.0f} MB")
+        yield growth_report.Rotations(done, families, seconds, looks, memory)
 
 
 if __name__ == "__main__":

@@ -104,8 +104,8 @@ def _rotations(found: Rotations, size: str) -> Iterator[str]:
                 str(last[name].vacuums - first[name].vacuums),
             )
         )
-    step = found.count // (len(found.looks) - 1)
-    moments = ", ".join(f"{place * step:,}" for place in range(len(found.looks)))
+    steps = len(found.looks) - 1
+    moments = ", ".join(f"{place * found.count // steps:,}" for place in range(steps + 1))
     yield table(("table", f"MB after {moments}", "indexes, MB", "updates", "of these HOT", "vacuumed"), rows)
     yield f"Memory (PSS) of the provider at the same moments: {_megabytes(found.memory)} MB.\n"
 
