@@ -1,7 +1,7 @@
 """`idp users …`: make and list accounts, disable, enable and delete them, set a password.
 
 Disabling, deleting and a new password end the person's sessions in the same transaction: there is no moment at which
-the account is closed and a session of it is not.
+the account is closed and a session of it is not. The person is told by mail, written in that transaction too.
 """
 
 import sys
@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from idp import mail
 from idp.cli.context import OPERATOR, json_option, opened_services, print_json, print_table
 from idp.cli.ended import say_ended, shown_ended
 from idp.cli.lookup import get_user
@@ -111,6 +112,8 @@ def disable(name: str, as_json: bool) -> None:
             user = get_user(tx, name)
             has_changed = disable_user(tx, user_id=user.id, actor=OPERATOR.name, now=now)
             ended = _end_all(tx, services, user, EndReason.USER_DISABLED)
+            if has_changed:
+                _write(tx, services, user, mail.account_closed(now=now, settings=services.settings))
     _report(user, "disabled" if has_changed else "was disabled already", ended, as_json=as_json, changed=has_changed)
 
 
@@ -120,8 +123,10 @@ def disable(name: str, as_json: bool) -> None:
 def enable(name: str, as_json: bool) -> None:
     """Let a disabled person sign in again. What was ended stays ended."""
     with opened_services() as services, services.database.transaction() as tx:
-        user = get_user(tx, name)
-        has_changed = enable_user(tx, user_id=user.id, actor=OPERATOR.name, now=services.clock.now())
+        user, now = get_user(tx, name), services.clock.now()
+        has_changed = enable_user(tx, user_id=user.id, actor=OPERATOR.name, now=now)
+        if has_changed:
+            _write(tx, services, user, mail.account_opened(now=now, settings=services.settings))
     what = "may sign in again" if has_changed else "was not disabled"
     _report(user, what, None, as_json=as_json, changed=has_changed)
 
@@ -135,9 +140,13 @@ def delete(name: str, as_json: bool) -> None:
         now = services.clock.now()
         with services.database.transaction() as tx:
             user = get_user(tx, name)
+            address = user.email
             has_changed = delete_user(tx, user_id=user.id, actor=OPERATOR.name, now=now)
             ended = _end_all(tx, services, user, EndReason.USER_DELETED)
             forget_devices(tx, user_id=user.id)
+            if has_changed and address is not None:
+                letter = mail.account_deleted(now=now, settings=services.settings)
+                _write(tx, services, user, letter, last_address=address)
     _report(user, "deleted" if has_changed else "was deleted already", ended, as_json=as_json, changed=has_changed)
 
 
@@ -164,6 +173,8 @@ def set_password_(name: str, password_stdin: bool, keep_sessions: bool, as_json:
             if not set_password(tx, user_id=user.id, password_hash=password_hash, actor=OPERATOR.name, now=now):
                 raise click.ClickException("The account was deleted meanwhile. Nothing was changed.")
             ended = None if keep_sessions else _end_all(tx, services, user, EndReason.PASSWORD_CHANGED)
+            letter = mail.password_set_for_you(is_signed_out=not keep_sessions, now=now, settings=services.settings)
+            _write(tx, services, user, letter)
     _report(user, "has the new password", ended, as_json=as_json, changed=True)
 
 
@@ -176,6 +187,18 @@ def _end_all(tx: Tx, services: Services, user: User, reason: EndReason) -> Ended
         actor=OPERATOR,
         settings=services.settings,
         now=services.clock.now(),
+    )
+
+
+def _write(tx: Tx, services: Services, user: User, letter: mail.Letter, *, last_address: str | None = None) -> None:
+    """To the person, of what was done to their account, in the transaction that does it."""
+    mail.enqueue_mail(
+        tx,
+        user_id=user.id,
+        letter=letter,
+        settings=services.settings,
+        now=services.clock.now(),
+        last_address=last_address,
     )
 
 

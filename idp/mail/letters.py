@@ -50,14 +50,14 @@ def old_token_used(*, client_name: str, is_app: bool, now: datetime, settings: S
         kind="old_token_used",
         subject=f"{name} was signed out to be safe",
         body=f"""\
-{_paragraph(f"{name} was signed out {where} at {now:%H:%M} UTC on {now.day} {now:%B %Y}.")}
+{paragraph(f"{name} was signed out {where} at {now:%H:%M} UTC on {now.day} {now:%B %Y}.")}
 
 Why: an old copy of its sign-in was used. That happens when an app is
 restored from a back-up or copied to another machine. It can also mean that
 somebody stole a copy. We cannot tell which, so we ended it.
 
 What you can do:
-{_paragraph(f"- If you know the reason, sign in to {name} again. Nothing else is needed.", hanging="  ")}
+{paragraph(f"- If you know the reason, sign in to {name} again. Nothing else is needed.", hanging="  ")}
 - If you do not, look at where you are signed in, and sign out everywhere:
   {settings.url("/account/sessions")}
 
@@ -74,7 +74,7 @@ def password_changed(*, now: datetime, settings: Settings) -> Letter:
         kind="password_changed",
         subject="Your password was changed",
         body=f"""\
-{_paragraph(f"Your password was changed at {when}, by somebody who knew the old one.")}
+{paragraph(f"Your password was changed at {when}, by somebody who knew the old one.")}
 You were signed out in your other browsers.
 
 If that was you, nothing else is needed. If it was not, tell the people who run
@@ -86,7 +86,7 @@ This message asks for no password and has no link that signs you in.
     )
 
 
-def _paragraph(text: str, *, hanging: str = "") -> str:
+def paragraph(text: str, *, hanging: str = "") -> str:
     """Lines that no mail program has to break, but for words that are longer than a line."""
     return textwrap.fill(text, _WIDTH, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False)
 

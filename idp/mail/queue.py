@@ -8,7 +8,7 @@ it is never lost.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, literal_column, select, update
+from sqlalchemy import ColumnElement, delete, literal_column, select, update
 
 from idp.db.engine import Tx
 from idp.db.models import MailMessage, MailState, User
@@ -35,11 +35,17 @@ class ClaimedMail:
     holder: str
 
 
-def enqueue_mail(tx: Tx, *, user_id: str, letter: Letter, settings: Settings, now: datetime) -> bool:
-    """Write a message to a person in the caller's transaction. False: there is no mail server, or no address."""
+def enqueue_mail(
+    tx: Tx, *, user_id: str, letter: Letter, settings: Settings, now: datetime, last_address: str | None = None
+) -> bool:
+    """Write a message to a person in the caller's transaction. False: there is no mail server, or no address.
+
+    `last_address` is for the one message to somebody whose account was wiped in this transaction.
+    """
     if not settings.smtp_host:
         return False
-    recipient = tx.scalars(select(User.email).where(User.id == user_id, User.deleted_at.is_(None))).one_or_none()
+    known = tx.scalars(select(User.email).where(User.id == user_id, User.deleted_at.is_(None))).one_or_none()
+    recipient = last_address or known
     if recipient is None:
         return False
     tx.add(
@@ -117,4 +123,17 @@ def settle_mail(
         .returning(MailMessage.id)
         .execution_options(synchronize_session=False)
     ).one_or_none()
+    if written is not None and state is not MailState.PENDING:
+        _forget_address(tx, claimed.id)
     return state if written is not None else None
+
+
+def _forget_address(tx: Tx, message_id: str) -> None:
+    """Of somebody who was deleted nothing is kept: the last message goes with its address, sent or given up."""
+    tx.execute(
+        delete(MailMessage)
+        .where(
+            MailMessage.id == message_id, MailMessage.user_id.in_(select(User.id).where(User.deleted_at.is_not(None)))
+        )
+        .execution_options(synchronize_session=False)
+    )

@@ -1,7 +1,7 @@
 """Mail about ends that a person should hear of although they may not have been there: written in the commit that ends.
 
 Not for what somebody does to one session of their own, nor for what time does: mail that comes often is read by nobody.
-Nor for reused tokens and changed passwords: the letters about those are written where more is known.
+Nor for reused tokens, passwords, and accounts closed or deleted: those letters are written where more is known.
 """
 
 from datetime import datetime
@@ -15,7 +15,7 @@ from idp.settings import Settings
 _WHY: dict[str, str] = {
     EndReason.ENDED_BY_ADMINISTRATOR: "an administrator ended it",
     EndReason.SIGNED_OUT_EVERYWHERE: "“Sign out everywhere” was used",
-    EndReason.USER_DISABLED: "your account was closed for a time",
+    EndReason.RESTORED: "our records were restored from a back-up, and what was signed in then was ended to be safe",
 }
 
 
