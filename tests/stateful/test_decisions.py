@@ -43,6 +43,19 @@ def test_nobody_stays_signed_in_once_that_is_switched_off_and_a_sweep_takes_it_f
     assert other.place.is_live(story.machine.now)
 
 
+def test_whoever_was_kept_signed_in_is_like_everybody_else_from_the_moment_it_is_switched_off(story: Told) -> None:
+    window = story.sign_in(story.ada, True, 0)
+    story.wait(86_500)
+    story.look_at_the_list(window)
+    story.decide(("keep_signed_in", "off"), None)
+    story.look_at_the_list(window)
+    story.wait(86_500)
+
+    story.look_at_the_list(window)
+
+    assert not window.place.is_live(story.machine.now)
+
+
 def test_an_application_of_shorter_lifetimes_ends_its_own_copies_and_no_other_application_s(story: Told) -> None:
     _, tool = story.connect_in_window(story.ada, TOOL)
     _, wiki = story.connect_in_window(story.ada, WIKI, offline=True)
@@ -94,6 +107,20 @@ def test_an_application_of_its_own_lifetimes_is_signed_out_of_a_browser_that_goe
     assert board.is_live(story.machine.now)
 
 
+def test_no_refresh_moves_the_longest_lifetime_of_an_application_s_part(story: Told) -> None:
+    window, wiki = story.connect_in_window(story.ada, WIKI)
+    story.decide(("participation_absolute_lifetime", "1h"), WIKI)
+    for _ in range(4):
+        story.refresh(wiki, 0, False, 1)
+        story.wait(901)
+
+    story.refresh(wiki, 0, False, 0)
+    story.sweep(1)
+
+    assert wiki.sid in story.machine.world.due
+    assert window.place.is_live(story.machine.now)
+
+
 def test_everyone_is_asked_to_sign_in_again_and_whoever_did_goes_on(story: Told) -> None:
     window, family = story.connect_in_window(story.ada, WIKI)
     _, tool = story.connect_in_window(story.bob, TOOL)
@@ -128,6 +155,23 @@ def test_an_application_takes_newer_sign_ins_only_and_its_browser_goes_on_elsewh
     assert not family.is_live(story.machine.now)
     assert board.is_live(story.machine.now)
     assert again.sid != family.sid
+
+
+def test_what_rests_on_the_older_of_two_sign_ins_in_one_browser_is_over_for_the_application_that_asks(
+    story: Told,
+) -> None:
+    window, older = story.connect_in_window(story.ada, WIKI)
+    code = story.authorize(window, WIKI, False, None, True, 1)
+    story.wait(11)
+    story.sign_in_again(window, story.ada, True, 0)
+    newer = story.redeem(story.authorize(window, WIKI, False, None, True, 1), "rightly", 0)
+
+    story.ask_the_people_of_an_application_to_sign_in_again(WIKI, timedelta(seconds=5))
+    story.redeem(code, "rightly", 0)
+
+    assert not older.is_live(story.machine.now)
+    assert newer.is_live(story.machine.now)
+    assert older.sid == newer.sid
 
 
 def test_a_person_is_asked_to_sign_in_again_and_nobody_else(story: Told) -> None:
