@@ -5,6 +5,7 @@ about a notice (`idp.outbox` does) and to loop: `idp.worker.process` asks it to 
 """
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +18,12 @@ from idp.db.trouble import describe
 from idp.kit.host_limits import HostLimits
 from idp.outbox import Claimed, Lane
 from idp.web.services import Services
-from idp.worker.lanes import SLOW_FACTOR, LaneUse
+from idp.worker.lanes import SLOW_AFTER_SECONDS, SLOW_FACTOR, LaneUse
 from idp.worker.steps import attempt
 
 # With work due that nobody could take just now (another worker is claiming it, or its lane is full).
 CROWDED_PAUSE_SECONDS = 0.05
+REPEATS_WAIT_SECONDS = 0.1
 
 log = structlog.get_logger("idp.worker")
 
@@ -36,10 +38,13 @@ class Delivering:
         at_once = services.settings.deliveries_at_once
         self._lanes = {lane: LaneUse(at_once) for lane in Lane}
         places = len(Lane) * at_once * (1 + SLOW_FACTOR)
-        self._hosts = HostLimits(per_host=services.settings.deliveries_per_host, total=places)
+        self._hosts = HostLimits(
+            per_host=services.settings.deliveries_per_host, total=places, slow_after=SLOW_AFTER_SECONDS
+        )
         self._pool = ThreadPoolExecutor(places, thread_name_prefix="delivery")
         self._waiting_lock = threading.Lock()
         self._waiting: dict[str, Claimed] = {}
+        self._repeats_wait_since: float | None = None
 
     def claim_and_start(self) -> float:
         """Start what is due and may start. Returns for how many seconds there is nothing to do unless woken."""
@@ -47,15 +52,25 @@ class Delivering:
         poll = settings.worker_poll_lifetime.total_seconds()
         full_hosts = self._hosts.find_full_hosts()
         # Look before claiming: on SQLite a claim takes the one writer's place, and every commit wakes us.
-        with services.database.reading() as tx:
+        with services.database.single_reads() as tx:
             due_at = outbox.find_next_due(tx, full_hosts=full_hosts)
         if due_at is None:
             return poll
         now = services.clock.now()
         if due_at > now:
             return min(poll, (due_at - now) / timedelta(seconds=1))
-        started = sum(self._claim_in(lane, full_hosts) for lane in Lane)
+        started = self._claim_in(Lane.FIRST, full_hosts)
+        if self._is_turn_of_repeats(started):
+            started += self._claim_in(Lane.AGAIN, full_hosts)
         return 0.0 if started else min(poll, CROWDED_PAUSE_SECONDS)
+
+    def _is_turn_of_repeats(self, started: int) -> bool:
+        """Not while the attempts that have just begun need the processor, but at the latest a tenth of a second on."""
+        now = time.monotonic()
+        since = now if self._repeats_wait_since is None else self._repeats_wait_since
+        is_their_turn = not started or now - since >= REPEATS_WAIT_SECONDS
+        self._repeats_wait_since = None if is_their_turn else since
+        return is_their_turn
 
     def _claim_in(self, lane: Lane, full_hosts: frozenset[str]) -> int:
         services, use = self._services, self._lanes[lane]

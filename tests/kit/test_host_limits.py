@@ -35,6 +35,22 @@ def test_a_released_slot_can_be_taken_again():
     assert limits.find_full_hosts() == {"b"}
 
 
+def test_a_host_that_keeps_a_request_waiting_gets_no_further_one_meanwhile():
+    now = [100.0]
+    limits = HostLimits(per_host=4, total=10, slow_after=0.5, clock=lambda: now[0])
+
+    assert limits.try_acquire("hangs")
+    assert limits.try_acquire("hangs")
+    now[0] += 0.5
+
+    assert not limits.try_acquire("hangs")
+    assert limits.find_full_hosts() == {"hangs"}
+    assert limits.try_acquire("other")
+    limits.release("hangs")
+    limits.release("hangs")
+    assert limits.try_acquire("hangs")
+
+
 def test_a_slot_that_nobody_holds_is_not_released():
     with pytest.raises(RuntimeError):
         HostLimits(per_host=1, total=1).release("a")
