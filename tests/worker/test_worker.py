@@ -15,6 +15,7 @@ from idp.db.models import Client, DeliveryState, EndReason, LogoutDelivery, Sess
 from idp.web.services import Services
 from idp.worker import Worker, deliver_due, process, sweep_expired
 from idp.worker.delivering import Delivering
+from idp.worker.lanes import SLOW_AFTER_SECONDS
 from tests.support.heart import Heart
 from tests.support.receivers import Receiver, Receivers
 
@@ -163,6 +164,27 @@ def test_one_hosts_backlog_uses_only_its_own_few_places(
         until(lambda: len(states(heart)) == 13 and all_told(heart))
 
     assert slow.most_at_once == 3
+
+
+def test_an_application_that_hangs_is_not_tried_again_meanwhile(
+    heart: Heart, receivers: Receivers, open_services: OpenServices
+) -> None:
+    """Fifty of them, with four attempts each, would otherwise take all places that there are."""
+    hangs, healthy = receivers(hangs=True), receivers()
+    hanging_client, client = client_at(heart, hangs), client_at(heart, healthy)
+    services = open_services(allow=[hangs, healthy], delivery_request_lifetime=timedelta(seconds=20))
+    with running(services):
+        sign_out(heart, hanging_client)
+        assert hangs.arrived.acquire(timeout=10)
+        is_slow_at = time.monotonic() + SLOW_AFTER_SECONDS
+        until(lambda: time.monotonic() > is_slow_at)
+        for _ in range(3):
+            sign_out(heart, hanging_client)  # due before what follows
+        sign_out(heart, client)
+        assert healthy.arrived.acquire(timeout=10)
+        assert hangs.most_at_once == 1
+        hangs.may_answer.set()
+        until(lambda: len(states(heart)) == 5 and all_told(heart))
 
 
 def test_known_dead_applications_do_not_take_the_places_of_new_notices(
