@@ -241,6 +241,15 @@ def test_the_browser_that_signs_out_asks_the_applications_that_took_part_in_it(s
     assert elsewhere.is_live(story.machine.now)
 
 
+def test_a_browser_asks_for_nobody_but_itself_also_when_it_signs_out_everywhere(story: Told) -> None:
+    window, _ = story.connect_in_window(story.ada, BOARD)
+    story.connect_in_window(story.ada, BOARD)
+
+    story.end_everything(window, 1)
+
+    assert not any(place.is_live(story.machine.now) for place in story.machine.world.places)
+
+
 def test_a_code_from_before_an_application_was_disabled_never_counts_again_also_when_a_clock_steps_back(
     story: Told,
 ) -> None:

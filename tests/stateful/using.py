@@ -23,7 +23,10 @@ class Using(SigningIn):
         if person.disabled or person.is_barred(self.now) or self.applications[which].disabled:
             return multiple()
         window = self.sign_in(person, True, node)
-        family = self.redeem(self.authorize(window, which, offline, None, True, node), "rightly", 1 - node)
+        code = self.authorize(window, which, offline, None, True, node)
+        if not isinstance(code, Code):  # a clock stepped back behind "sign in again since"
+            return multiple()
+        family = self.redeem(code, "rightly", 1 - node)
         self.refresh(family, 0, False, node)
         if lost:
             self.installation.heart.clock.advance(seconds=11)
