@@ -1,0 +1,95 @@
+"""One session as its page shows it, and the question before an application is taken its access."""
+
+from typing import Any
+
+from idp import sessions
+from idp.db.models import EndReason
+from idp.sessions import LiveSession
+from tests.support.heart import Heart
+
+OFFLINE = "openid offline_access"
+
+
+def shown(heart: Heart, user_id: str, session_id: str) -> LiveSession | None:
+    with heart.database.reading() as tx:
+        return sessions.find_live_session(
+            tx, user_id=user_id, session_id=session_id, now=heart.now, policy=heart.policy
+        )
+
+
+def test_an_app_is_shown_with_its_name_its_last_use_and_the_browser_that_approved_it(heart: Heart) -> None:
+    person, client = heart.person(), heart.client(name="Harbour Tool", backchannel_logout_uri="https://app.example/out")
+    browser = heart.sign_in(person)
+    app = heart.tokens_for(browser, client, OFFLINE)
+    began = heart.now
+    heart.clock.advance(minutes=20)
+    heart.refresh(app, client)
+    assert app.session_id is not None
+
+    seen = shown(heart, person.id, app.session_id)
+
+    assert seen is not None
+    assert (seen.client_name, seen.started_at, seen.last_active_at) == ("Harbour Tool", began, heart.now)
+    assert [(used.client_id, used.name, used.can_be_told, used.since) for used in seen.applications] == [
+        (client.id, "Harbour Tool", True, began)
+    ]
+    assert seen.approved_in is not None
+    assert (seen.approved_in.session_id, seen.approved_in.is_over) == (browser.session_id, False)
+    assert (seen.approved_in.os_name, seen.approved_in.agent_name) == ("Linux", "Firefox 145")
+    assert seen.approved == ()
+
+
+def test_a_browser_is_shown_with_the_apps_that_it_approved_and_no_application_of_its_own(heart: Heart) -> None:
+    person, client = heart.person(), heart.client(name="Harbour Tool")
+    browser = heart.sign_in(person)
+    app = heart.tokens_for(browser, client, OFFLINE)
+
+    seen = shown(heart, person.id, browser.session_id)
+
+    assert seen is not None
+    assert (seen.client_name, seen.approved_in, seen.applications) == (None, None, ())
+    assert [approved.session_id for approved in seen.approved] == [app.session_id]
+    assert (seen.os_name, seen.agent_name, seen.ip_address) == ("Linux", "Firefox 145", "192.0.2.7")
+
+
+def test_the_browser_of_an_app_is_over_once_it_ended_and_the_app_goes_on(heart: Heart) -> None:
+    person, client = heart.person(), heart.client()
+    browser = heart.sign_in(person)
+    app = heart.tokens_for(browser, client, OFFLINE)
+    heart.end(person, browser.session_id)
+    assert app.session_id is not None
+
+    seen = shown(heart, person.id, app.session_id)
+
+    assert seen is not None
+    assert seen.approved_in is not None
+    assert seen.approved_in.is_over
+    assert shown(heart, person.id, browser.session_id) is None
+    assert shown(heart, heart.person().id, app.session_id) is None
+
+
+def test_an_application_has_access_where_it_takes_part_still_and_where_it_is_an_app_of_its_own(heart: Heart) -> None:
+    person, client = heart.person(), heart.client(name="Wiki", backchannel_logout_uri="https://app.example/out")
+    here, there = heart.sign_in(person), heart.sign_in(person)
+    heart.tokens_for(here, client)
+    heart.tokens_for(there, client)
+    heart.tokens_for(there, client, OFFLINE)
+    heart.tokens_for(heart.sign_in(heart.person()), client)
+    heart.tokens_for(heart.sign_in(person), heart.client())
+    given: dict[str, Any] = {"user_id": person.id, "client_id": client.id, "now": heart.now}
+    with heart.database.transaction() as tx:
+        sessions.end_participation(
+            tx,
+            **given,
+            session_id=here.session_id,
+            reason=EndReason.REFRESH_TOKEN_REUSE,
+            actor=sessions.Actor(),
+            settings=heart.settings,
+        )
+
+    with heart.database.reading() as tx:
+        preview = sessions.preview_end_client(tx, **given, policy=heart.policy)
+
+    assert (preview.browsers, preview.apps) == (1, 1)
+    [application] = preview.applications
+    assert (application.name, application.can_be_told) == ("Wiki", True)
