@@ -5,6 +5,7 @@ of a plan that cannot fail would say nothing. SQLite and tables without rows: th
 """
 
 import itertools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,6 +32,7 @@ BIG = (
 )  # fmt: skip
 
 
+Explain = Callable[[Connection, str, Any], str]
 _ENDING = itertools.count(101)
 
 
@@ -165,6 +167,15 @@ def test_no_big_table_is_read_as_a_whole_and_the_indexes_are_used(crowded: Heart
     assert complaints(plans, done.indexes) == []
 
 
+@pytest.mark.parametrize("name", DONE)
+def test_the_same_holds_for_plans_that_are_kept_for_all_values(crowded: Heart, name: str) -> None:
+    done = DONE[name]
+
+    plans = plans_of(crowded, done.act, explain=explained_for_all_values)
+
+    assert complaints(plans, done.indexes) == []
+
+
 @pytest.mark.parametrize(("name", "index"), PAIRS)
 def test_without_the_index_that_would_show(crowded: Heart, name: str, index: str) -> None:
     plans = plans_of(crowded, DONE[name].act, without=index)
@@ -179,7 +190,9 @@ def complaints(plans: Sequence[str], indexes: Sequence[str]) -> list[str]:
     return scans + unused
 
 
-def plans_of(heart: Heart, act: Callable[[Heart], None], *, without: str | None = None) -> list[str]:
+def plans_of(
+    heart: Heart, act: Callable[[Heart], None], *, without: str | None = None, explain: Explain | None = None
+) -> list[str]:
     """How PostgreSQL goes about each statement that an act sends, as if that index did not exist."""
     seen: list[tuple[str, Any]] = []
 
@@ -196,7 +209,7 @@ def plans_of(heart: Heart, act: Callable[[Heart], None], *, without: str | None 
     with heart.database.engine.connect() as connection:
         if without is not None:
             connection.execute(text(f"DROP INDEX {without}"))
-        plans = [explained(connection, *one) for one in seen]
+        plans = [(explain or explained)(connection, *one) for one in seen]
         connection.rollback()
     return plans
 
@@ -210,4 +223,25 @@ def explained(connection: Connection, statement: str, parameters: Any) -> str:
         assert isinstance(driver, psycopg.Connection)
         with psycopg.RawCursor(driver) as cursor:
             rows = cursor.execute(f"EXPLAIN {statement}", parameters).fetchall()
+    return "\n".join(str(row[0]) for row in rows)
+
+
+def explained_for_all_values(connection: Connection, statement: str, _parameters: Any) -> str:
+    """The plan that PostgreSQL may keep for a statement that the driver prepared: made without knowing any value."""
+    numbers: dict[str, int] = {}
+
+    def numbered(match: re.Match[str]) -> str:
+        return f"${numbers.setdefault(match[1], len(numbers) + 1)}"
+
+    if "$1" not in statement:
+        statement = re.sub(r"%\((\w+)\)s", numbered, statement).replace("%%", "%")
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    with psycopg.RawCursor(driver) as cursor:
+        cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        cursor.execute(f"PREPARE probe AS {statement}")
+        count = max(map(int, re.findall(r"\$(\d+)", statement)), default=0)
+        values = f"({', '.join(['NULL'] * count)})" if count else ""
+        rows = cursor.execute(f"EXPLAIN EXECUTE probe{values}").fetchall()
+        cursor.execute("DEALLOCATE probe")
     return "\n".join(str(row[0]) for row in rows)
