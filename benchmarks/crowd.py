@@ -50,7 +50,7 @@ class Crowd(Population):
         user, first = f"'{identifier('u', person)}'", f"'{identifier('h', 1)}'"
         of_clients = "(%(clients)s::text[])[1 + n %% 1000]"
         with self._unchecked():
-            self.moment = "(%(now)s - n * 1000000)"
+            usual, self.moment = self.moment, "(%(now)s - n * 1000000)"
             browsers, tools = range(1, HEAVY_BROWSERS + 1), range(1, HEAVY_TOOLS + 1)
             own = {"user_id": user, "kind": "'browser'", "secret_hash": "%(text_hash)s"}
             self._sessions(browsers, "h", own | {"os_name": "'Linux ' || n %% 7"})
@@ -75,6 +75,7 @@ class Crowd(Population):
             )
             kinds = "(ARRAY['sign_in', 'sign_in_refused', 'app_signed_in', 'sessions_ended'])[1 + n %% 4]"
             self._history(numbers, kinds, user=user, is_quoted=False)
+            self.moment = usual
         self.settle()
         return person
 

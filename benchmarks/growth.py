@@ -23,6 +23,7 @@ from benchmarks.runner import say_to_terminal as say
 from benchmarks.servers import free_port, provider
 from benchmarks.world import environment_of, world
 
+PARTS = ("sizes", "pages", "rotations")
 PAGE = Path(__file__).parent.parent / "docs" / "growth.md"
 
 
@@ -32,17 +33,20 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small sizes: shows that everything can be measured")
     parser.add_argument("--rounds", type=int, default=7, help="of each operation on both sizes (default: %(default)s)")
     parser.add_argument("--rotations", type=int, default=200_000)
-    parser.add_argument("--only", choices=("sizes", "rotations", "pages"), help="one of the three parts")
+    parser.add_argument("--only", action="append", choices=PARTS, help="of the three parts, those that are named")
+    parser.add_argument("--append", action="store_true", help="write behind what is on the page already")
+    parser.add_argument("--people", type=int, default=500_000, help="of the large installation (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=PAGE, help="the page to write (default: %(default)s)")
     parser.add_argument("--remark", default="", help="a sentence about the machine, for the page")
     given = parser.parse_args()
-    small, large = (3_000, 6_000) if given.quick else (5_000, 500_000)
+    small, large = (3_000, 6_000) if given.quick else (5_000, given.people)
     rotations = 2_000 if given.quick else given.rotations
     rounds, seconds = (1, 0.2) if given.quick else (given.rounds, 1.5)
-    parts = {given.only} if given.only else {"sizes", "rotations", "pages"}
+    parts = set(given.only or PARTS)
     started, machine = time.monotonic(), report.Machine.look()
     found = growth_report.Found()
     command = "make bench-growth" + _options(given)
+    before = given.output.read_text() if given.append else None
     with (
         tempfile.TemporaryDirectory(prefix="idp-growth-", dir=os.environ.get("IDP_BENCH_FOLDER")) as name,
         ExitStack() as stack,
@@ -59,9 +63,10 @@ def main() -> None:
             ):
                 # After each part: what was measured is not lost when the next one fails.
                 took = time.monotonic() - started
-                given.output.write_text(
-                    growth_report.write(found, machine, command=command, seconds=took, remark=given.remark)
+                text = growth_report.write(
+                    found, machine, before=before, command=command, seconds=took, remark=given.remark
                 )
+                given.output.write_text(text)
                 say(f"Written: {given.output} ({took:.0f} s)")
         except NotPossible as problem:
             sys.exit(f"The benchmark can't run: {problem}")
@@ -94,7 +99,8 @@ def _measured(
 def _options(given: argparse.Namespace) -> str:
     """What was asked for beyond the usual, for the page."""
     options = ["--quick"] if given.quick else []
-    options += [f"--only {given.only}"] if given.only else []
+    options += [f"--only {part}" for part in given.only or ()]
+    options += [f"--people {given.people}"] if given.people != 500_000 else []
     return f' ARGS="{" ".join(options)}"' if options else ""
 
 

@@ -54,9 +54,9 @@ class Found:
     pages: list[Waited] = field(default_factory=list)
 
 
-def write(found: Found, machine: Machine, *, command: str, seconds: float, remark: str) -> str:
-    """The whole page."""
-    parts = [_INTRODUCTION, table(("", ""), machine.facts(command, seconds=seconds, remark=remark))]
+def write(found: Found, machine: Machine, *, before: str | None, command: str, seconds: float, remark: str) -> str:
+    """The whole page; or, behind what an earlier run wrote, what this one found."""
+    parts = [before or _INTRODUCTION, table(("", ""), machine.facts(command, seconds=seconds, remark=remark))]
     if found.costs:
         parts += [_SIZES.format(connections=CONNECTIONS), _costs(found)]
     if found.rotations:
