@@ -75,6 +75,14 @@ def tighten_part_hints(tx: Tx, *, after: str = "", limit: int = 1000) -> str | N
     Returns the id to go on behind, in a new transaction, or None at the end. Only parts of clients that have such
     lifetimes, and whose hint is missing or late, are looked at.
     """
+    # Asked first: where nobody has such lifetimes, as by default, the parts are not walked through at all.
+    limited = tx.scalars(
+        select(Client.id).where(
+            or_(Client.participation_idle_lifetime.is_not(None), Client.participation_absolute_lifetime.is_not(None))
+        )
+    ).all()
+    if not limited:
+        return None
     end = part_end()
     late = tx.execute(
         select(SessionClient.id, end)
@@ -85,16 +93,19 @@ def tighten_part_hints(tx: Tx, *, after: str = "", limit: int = 1000) -> str | N
             SessionClient.ended_at.is_(None),
             Session.ended_at.is_(None),
             Session.kind == SessionKind.BROWSER,
-            or_(Client.participation_idle_lifetime.is_not(None), Client.participation_absolute_lifetime.is_not(None)),
+            SessionClient.client_id.in_(limited),
             or_(SessionClient.sweep_at.is_(None), micros(SessionClient.sweep_at) > end),
         )
         .order_by(SessionClient.id)
         .limit(limit)
         .with_for_update(key_share=True, skip_locked=True, of=SessionClient)
     ).all()
+    # Null where the client was freed of its lifetimes a moment ago: then there is nothing to look at.
+    hints = [{"id": row[0], "sweep_at": from_microseconds(row[1])} for row in late if row[1] is not None]
+    if hints:
+        tx.execute(update(SessionClient), hints)
     if not late:
         return None
-    tx.execute(update(SessionClient), [{"id": row[0], "sweep_at": from_microseconds(row[1])} for row in late if row[1]])
     last: str = late[-1][0]
     return last
 

@@ -58,6 +58,36 @@ def test_the_sweep_finds_what_is_due_by_its_index(heart: Heart) -> None:
     assert "ix_sessions_sweep_at" in due
 
 
+def test_parts_of_applications_are_swept_and_looked_up_by_their_indexes(heart: Heart) -> None:
+    client = heart.client()
+    heart.decide("participation_idle_lifetime", "1h", client)
+    tokens = heart.tokens_for(heart.sign_in(heart.person()), client)
+
+    def act() -> None:
+        heart.refresh(tokens, client)
+        with heart.database.transaction() as tx:
+            sessions.sweep_parts(tx, now=heart.now, settings=heart.settings)
+        with heart.database.transaction() as tx:
+            sessions.tighten_part_hints(tx)
+
+    plans = plans_of(heart, act)
+
+    [due] = [plan for statement, plan in plans.items() if "session_clients.sweep_at <=" in statement]
+    assert "ix_session_clients_sweep_at" in due
+    [refresh] = [plan for statement, plan in plans.items() if "session_client_id = session_clients.id AND" in statement]
+    assert "ix_token_families_session_client_id" in refresh
+
+
+def test_no_parts_are_walked_through_where_no_application_has_lifetimes_of_its_own(heart: Heart) -> None:
+    heart.tokens_for(heart.sign_in(heart.person()), heart.client())
+
+    def act() -> None:
+        with heart.database.transaction() as tx:
+            sessions.tighten_part_hints(tx)
+
+    assert not any("session_clients" in statement for statement in plans_of(heart, act))
+
+
 def test_hints_are_followed_page_by_page_along_the_primary_key(heart: Heart) -> None:
     heart.sign_in(heart.person())
 
