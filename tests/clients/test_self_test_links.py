@@ -25,6 +25,7 @@ from idp.clients.self_test import (
     withdraw_self_test_links,
 )
 from idp.db.models import AuditEvent, Client, SelfTestLink
+from idp.retention import KINDS, invalidate_half_way, purge_batch
 from tests.support.heart import Heart
 
 MINE, OTHER = "my browser", "another browser"
@@ -226,6 +227,22 @@ def test_a_disabled_clients_test_is_not_taken(links: Links) -> None:
         disable_client(tx, client_id=links.client.id, now=links.heart.now)
 
     assert links.take() is None
+
+
+def test_after_a_restore_no_link_is_good_and_a_day_later_it_is_purged(links: Links) -> None:
+    links.open()
+    with links.heart.database.transaction() as tx:
+        while invalidate_half_way(tx, now=links.heart.now):
+            pass
+    assert links.seen() is None
+
+    links.handle = links.make()
+    kind = next(kind for kind in KINDS if kind.name == "self_test_links")
+    links.heart.clock.advance(hours=8 + 25)
+    given: dict[str, Any] = {"settings": links.heart.settings, "now": links.heart.now}
+    with links.heart.database.transaction() as tx:
+        assert purge_batch(tx, kind, **given) == 2
+    assert links.heart.all(SelfTestLink) == []
 
 
 def test_what_happens_to_a_link_is_audited_and_its_secret_is_nowhere(links: Links) -> None:
