@@ -7,7 +7,7 @@ application may be told twice in such a case (at least once, design §2.4), but 
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, or_, update
+from sqlalchemy import ColumnElement, Connection, and_, or_, update
 
 from idp.db.engine import Tx
 from idp.db.models import DeliveryState, LogoutDelivery
@@ -15,7 +15,7 @@ from idp.outbox.claim import Claimed
 from idp.outbox.next_step import NextStep, Outcome, Retry, Settle, failure_of, status_of
 
 
-def settle(tx: Tx, claimed: Claimed, step: NextStep, outcome: Outcome, *, now: datetime) -> bool:
+def settle(tx: Tx | Connection, claimed: Claimed, step: NextStep, outcome: Outcome, *, now: datetime) -> bool:
     """Write down the outcome and what follows. False: the lease was lost, and nothing was written."""
     values: dict[str, object] = {
         "last_status": status_of(outcome),

@@ -46,8 +46,9 @@ def attempt(services: Services, claimed: Claimed) -> bool:
         outcome = CouldNotBuild(f"unexpected {type(error).__name__}")
     now = services.clock.now()
     step = outbox.next_step(outcome, claimed, now=now, settings=services.settings, jitter=random.random())  # noqa: S311
-    with services.database.transaction() as tx:
-        is_recorded = outbox.settle(tx, claimed, step, outcome, now=now)
+    # One statement: there is nothing to begin and to commit around it.
+    with services.database.autocommit() as connection:
+        is_recorded = outbox.settle(connection, claimed, step, outcome, now=now)
     result = step.state if isinstance(step, Settle) else "retry"
     metrics.count_delivery(result if is_recorded else "lost_lease")
     log.info(
