@@ -9,7 +9,7 @@ from idp.cli import retention
 from idp.db.models import AuditEvent, EndReason, LogoutDelivery, Session, StoredRequest
 from idp.tokens import Refused
 from tests.cli.shell import Shell
-from tests.retention.test_purge import crowd, put_aside
+from tests.retention.purging import crowd, put_aside
 from tests.support.heart import Heart
 
 

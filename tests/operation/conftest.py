@@ -1,4 +1,7 @@
-"""`log_lines`: the real logging pipeline of a process, writing to where the test can read."""
+"""`log_lines`: the real logging pipeline of a process, writing to where the test can read. `node`: what probes ask.
+
+`open_node`: real processes. `services`: those of a process that only looks.
+"""
 
 import io
 import json
@@ -6,12 +9,19 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 
+from idp.kit.clock import SystemClock
 from idp.kit.logs import configure_logs
+from idp.web.services import Services
+from tests.operation.nodes import Node, OpenNode
+from tests.operation.probes import OpenProvider, ProbedNode
+from tests.support.heart import HandClock
 
 LogLines = Callable[[], list[dict[str, Any]]]
 
@@ -61,3 +71,34 @@ def open_log(restored_logging: None) -> Callable[..., LogStream]:
 def log(open_log: Callable[..., LogStream]) -> LogStream:
     """JSON lines from `info` on."""
     return open_log()
+
+
+@pytest.fixture
+def open_node(tmp_path: Path, database_url: str) -> Iterator[OpenNode]:
+    """Makes nodes over one database that `idp init` has prepared."""
+    nodes: list[Node] = []
+
+    def make(**settings: str) -> Node:
+        nodes.append(Node(tmp_path, database_url, f"node{len(nodes)}", **settings))
+        if len(nodes) == 1:
+            nodes[0].run("init")
+        return nodes[-1]
+
+    yield make
+    for node in nodes:
+        node.end()
+
+
+@pytest.fixture
+def services(open_services: Callable[..., Services]) -> Services:
+    """Those of a process that only looks."""
+    return open_services()
+
+
+@pytest.fixture
+def node(open_provider: OpenProvider, hand_clock: HandClock) -> ProbedNode:
+    """A node whose checks have the right time, and beside which a worker reports."""
+    hand_clock.moment = SystemClock().now() - timedelta(seconds=30)  # when its keys are made
+    node = ProbedNode(open_provider())
+    node.report()
+    return node

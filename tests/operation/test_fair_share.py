@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from idp.cli.fair_share import PATIENCE_SECONDS, Share, shared_counts
-from tests.operation.test_serving import Node
+from tests.operation.nodes import Node
 
 NOW = 1000.0
 

@@ -1,56 +1,25 @@
-"""What Prometheus reads: who may, which events count, and that the processes of a run add up."""
+"""What Prometheus reads: who may, and which events count."""
 
-import socket
-import subprocess
-import sys
-import time
-import timeit
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from threading import Event
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from werkzeug.test import TestResponse
 
-from idp import mail, outbox
+from idp import mail
 from idp.db.models import Client, EndReason, MailMessage, MailState
 from idp.kit import metrics
 from idp.kit.opaque import Secret
 from idp.operation.exposition import Exposition, may_read
-from idp.operation.listener import MetricsListener
 from idp.web.services import Services
-from idp.worker import Worker, deliver_due, rounds, sweep_expired
+from idp.worker import deliver_due, sweep_expired
+from tests.operation.numbers import TOKEN, gauges, number
 from tests.support.characters import Provider, RelyingParty
 from tests.support.heart import HandClock, Heart
 from tests.support.pages import Visitor
 from tests.support.receivers import Receivers
 
-ROOT = Path(__file__).resolve().parents[2]
-TOKEN = "a token for the scraper, long enough to be taken"
 OpenProvider = Callable[..., Provider]
-Numbers = dict[tuple[str, tuple[tuple[str, str], ...]], float]
-
-
-def read(text: str) -> Numbers:
-    return {
-        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
-
-
-def number(text: str, name: str, **labels: str) -> float:
-    return read(text).get((name, tuple(sorted(labels.items()))), 0.0)
-
-
-@pytest.fixture
-def services(open_services: Callable[..., Services]) -> Services:
-    """Those of a process that only looks."""
-    return open_services()
 
 
 @pytest.fixture
@@ -287,189 +256,3 @@ def test_mail_shows_how_much_waits_for_how_long_and_what_was_given_up(heart: Hea
     assert found["idp_mails_pending"] == 1
     assert (found["idp_mails_oldest_seconds"], found["idp_mails_overdue_seconds"]) == (7200, 7200)
     assert found["idp_mails_given_up"] == 1
-
-
-def gauges(services: Services) -> dict[str, float]:
-    return {name: value for (name, labels), value in read(Exposition(services).render().decode()).items() if not labels}
-
-
-# ── Workers ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_the_age_of_the_last_report_is_that_of_the_liveliest_worker(heart: Heart, services: Services) -> None:
-    assert gauges(services)["idp_worker_heartbeat_age_seconds"] == float("inf")
-
-    for name in ("one", "two"):
-        with heart.database.transaction() as tx:
-            outbox.report_worker(tx, name=name, now=heart.now)
-        heart.clock.advance(seconds=20)
-
-    assert gauges(services)["idp_worker_heartbeat_age_seconds"] == 20
-
-
-def test_a_report_is_one_row_per_worker_and_old_ones_go(heart: Heart) -> None:
-    from idp.db.models import WorkerHeartbeat
-
-    def report(name: str) -> None:
-        with heart.database.transaction() as tx:
-            outbox.report_worker(tx, name=name, now=heart.now)
-
-    report("vanished")
-    heart.clock.advance(hours=23)
-    report("alive")
-    report("alive")
-    assert {row.name for row in heart.all(WorkerHeartbeat)} == {"vanished", "alive"}
-
-    heart.clock.advance(hours=2)
-    report("alive")
-    assert [row.name for row in heart.all(WorkerHeartbeat)] == ["alive"]
-
-
-def test_a_running_worker_reports_and_is_forgotten_when_it_stops_in_good_order(
-    heart: Heart, open_services: Callable[..., Services]
-) -> None:
-    import threading
-
-    from tests.worker.test_worker import until
-
-    def last_report() -> Any:
-        with heart.database.reading() as tx:
-            return outbox.find_last_report(tx)
-
-    worker = Worker(open_services())
-    thread = threading.Thread(target=worker.run)
-    thread.start()
-    try:
-        until(lambda: last_report() == heart.now)
-    finally:
-        worker.stop()
-        thread.join(30)
-    assert last_report() is None
-
-
-def test_a_worker_whose_loop_hangs_reports_no_more(
-    heart: Heart, open_services: Callable[..., Services], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    services = open_services()
-    stopping = Event()
-    reported: list[str] = []
-    monkeypatch.setattr(outbox, "report_worker", lambda *_, name, now: reported.append(name))
-    monkeypatch.setattr(stopping, "wait", lambda _seconds: stopping.set())
-    hangs_since = time.monotonic() - 60 - services.settings.worker_poll_lifetime.total_seconds()
-
-    rounds.report_regularly(services, stopping, holder="one", came_round_at=lambda: hangs_since)
-
-    assert reported == []
-
-
-# ── The listener of its own ───────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.fixture
-def open_listener() -> Iterator[Callable[..., str]]:
-    opened: list[MetricsListener] = []
-
-    def listen(*, host: str = "127.0.0.1", token: str | None = None) -> str:
-        listener = MetricsListener((host, 0), lambda: b"idp_up 1\n", Secret(token) if token else None)
-        opened.append(listener)
-        listener.start()
-        shown = f"[{host}]" if ":" in host else host
-        return f"http://{shown}:{listener.port}"
-
-    yield listen
-    for listener in opened:
-        listener.stop()
-
-
-def fetch(url: str, method: str = "GET", **headers: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers, method=method), timeout=10) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_a_listener_on_this_machine_needs_no_token(open_listener: Callable[..., str], host: str) -> None:
-    assert fetch(open_listener(host=host) + "/metrics") == (200, "idp_up 1\n")
-
-
-def test_a_listener_has_nothing_but_metrics(open_listener: Callable[..., str]) -> None:
-    url = open_listener()
-
-    assert fetch(url + "/")[0] == 404
-    assert fetch(url + "/login")[0] == 404
-    assert fetch(url + "/metrics", method="POST")[0] == 501
-
-
-def test_a_token_counts_at_the_listener_too(open_listener: Callable[..., str]) -> None:
-    url = open_listener(token=TOKEN) + "/metrics"
-
-    assert fetch(url)[0] == 401
-    assert fetch(url, Authorization="Bearer wrong") == (401, "")
-    assert fetch(url, Authorization=f"Bearer {TOKEN}") == (200, "idp_up 1\n")
-
-
-def test_a_client_that_says_nothing_does_not_keep_others_waiting(open_listener: Callable[..., str]) -> None:
-    url = open_listener()
-    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))):
-        assert fetch(url + "/metrics")[0] == 200
-
-
-def test_a_listener_that_was_stopped_listens_no_more() -> None:
-    listener = MetricsListener(("127.0.0.1", 0), lambda: b"", None)
-    listener.start()
-    listener.stop()
-
-    with pytest.raises(OSError, match="refused"):
-        socket.create_connection(("127.0.0.1", listener.port), timeout=5)
-
-
-# ── Several processes, and the price ──────────────────────────────────────────────────────────────────────────────────
-
-_COUNT = """
-import sys
-from idp.kit import metrics
-metrics.observe_request("/oauth2/token", "POST", 200, 0.02)
-for _ in range(int(sys.argv[1])): metrics.count_refresh("rotated")
-"""
-
-
-def test_the_processes_of_a_run_add_up_also_those_that_are_gone(services: Services, tmp_path: Path) -> None:
-    for times in (2, 3):
-        subprocess.run(
-            [sys.executable, "-c", _COUNT, str(times)],
-            cwd=ROOT,
-            env={"PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PATH": ""},
-            check=True,
-            timeout=60,
-        )
-
-    text = Exposition(services, folder=tmp_path).render().decode()
-
-    assert number(text, "idp_refreshes_total", outcome="rotated") == 5
-    assert number(text, "idp_requests_total", route="/oauth2/token", method="POST", status="2xx") == 2
-    assert number(text, "idp_request_seconds_bucket", route="/oauth2/token", method="POST", le="0.025") == 2
-    assert number(text, "idp_database_up") == 1
-
-
-def test_without_a_database_the_counts_still_come(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    exposition = Exposition(services)
-    monkeypatch.setattr(outbox, "measure_backlog", lambda *_, **__: 1 / 0)
-
-    text = exposition.render().decode()
-
-    assert number(text, "idp_database_up") == 0
-    assert ("idp_refreshes_total", (("outcome", "rotated"),)) in read(text)
-    assert "idp_notices_pending" not in text
-
-
-def test_counting_a_refresh_costs_less_than_20_microseconds() -> None:
-    def count() -> None:
-        metrics.observe_request("/oauth2/token", "POST", 200, 0.012)
-        metrics.count_refresh("rotated")
-
-    best = min(timeit.repeat(count, number=500, repeat=20)) / 500
-
-    assert best < 20e-6

@@ -1,153 +1,18 @@
-"""Real processes: draining, rolling restarts without a lost request, metrics of a whole run, gunicorn's own lines."""
+"""Real processes: draining, rolling restarts without a lost request, gunicorn's own lines."""
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
-import time
-import urllib.error
-import urllib.request
-from base64 import b64encode
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.client import HTTPConnection, HTTPException
-from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
-from tests.operation.test_metrics import number
+from tests.operation.nodes import BODY, FORM, SECRET, Node, OpenNode, make_service, until
 from tests.support.heart import Heart
-
-ROOT = Path(__file__).resolve().parents[2]
-IDP = [sys.executable, "-m", "idp.cli"]
-SECRET = "a secret for tests only, long enough to be taken"
-TOKEN = "a-token-for-the-scraper-of-more-than-32"
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "did not happen in time"
-        threading.Event().wait(0.05)
-    return found
-
-
-class Node:
-    """One `idp serve` on an installation that may have several."""
-
-    def __init__(self, folder: Path, database_url: str, name: str, **settings: str) -> None:
-        self.port = free_port()
-        self.log = folder / f"{name}.log"
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("IDP_", "PROMETHEUS_"))}
-        self.environment = {
-            **clean,
-            "IDP_VAR_DIR": str(folder / "var"),
-            "IDP_DATABASE_URL": database_url,
-            "IDP_SECRET": SECRET,
-            "IDP_ISSUER": "http://localhost:9000",
-            "IDP_DRAIN_LIFETIME": "0",
-            **settings,
-        }
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def run(self, *arguments: str) -> str:
-        return subprocess.run(
-            [*IDP, *arguments], cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=60, check=True
-        ).stdout
-
-    def start(self, *arguments: str, wait: bool = True) -> None:
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*IDP, "serve", "--port", str(self.port), "--workers", "2", "--threads", "4", *arguments],
-                cwd=ROOT,
-                env=self.environment,
-                stdout=log,
-                stderr=log,
-            )
-        if wait:
-            self.wait_until_ready()
-
-    def wait_until_ready(self) -> None:
-        until(lambda: self.status("/readyz") == 200, 100)
-
-    def status(self, path: str) -> int | None:
-        try:
-            return self.get(path)[0]
-        except (OSError, HTTPException):
-            return None
-
-    def get(self, path: str, **headers: str) -> tuple[int, str]:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
-        try:
-            connection.request("GET", path, headers=headers)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-        finally:
-            connection.close()
-
-    def terminate(self) -> None:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGTERM)
-
-    def wait(self) -> int:
-        assert self.process is not None
-        return self.process.wait(60)
-
-    @property
-    def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
-
-    def end(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(45)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-
-
-OpenNode = Callable[..., Node]
-
-
-@pytest.fixture
-def open_node(tmp_path: Path, database_url: str) -> Iterator[OpenNode]:
-    """Makes nodes over one database that `idp init` has prepared."""
-    nodes: list[Node] = []
-
-    def make(**settings: str) -> Node:
-        nodes.append(Node(tmp_path, database_url, f"node{len(nodes)}", **settings))
-        if len(nodes) == 1:
-            nodes[0].run("init")
-        return nodes[-1]
-
-    yield make
-    for node in nodes:
-        node.end()
-
-
-def make_service(node: Node) -> dict[str, str]:
-    """A client that gets tokens for itself; the headers with which it does."""
-    made = json.loads(node.run("clients", "create", "--name", "Job", "--service", "--json"))
-    pair = b64encode(f"{made['client_id']}:{made['client_secret']}".encode()).decode()
-    return {**FORM, "Authorization": f"Basic {pair}"}
-
-
-BODY = urlencode({"grant_type": "client_credentials"}).encode()
-
 
 # ── Draining ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -297,79 +162,6 @@ class Traffic:
                 self.lost.append(" and ".join(problems))
         for connection in connections:
             connection.close()
-
-
-# ── Metrics of a run ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
-def test_the_processes_of_a_run_are_read_as_one_by_token_and_by_the_listener(open_node: OpenNode) -> None:
-    listener = free_port()
-    node = open_node(IDP_METRICS_TOKEN=TOKEN, IDP_METRICS_LISTEN=f"127.0.0.1:{listener}")
-    node.start()
-    for _ in range(40):
-        assert node.get("/login")[0] == 200
-    bearer = {"Authorization": f"Bearer {TOKEN}"}
-
-    def by_listener() -> str:
-        request = urllib.request.Request(f"http://127.0.0.1:{listener}/metrics", headers=bearer)
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            text: str = answer.read().decode()
-            return text
-
-    until(lambda: number(by_listener(), "idp_worker_heartbeat_age_seconds") < 60)
-    series = {"route": "/login", "method": "GET", "status": "2xx"}
-    assert number(by_listener(), "idp_requests_total", **series) == 40
-    assert number(node.get("/metrics", **bearer)[1], "idp_requests_total", **series) == 40
-    assert node.get("/metrics")[0] == 401
-    with pytest.raises(urllib.error.HTTPError, match="401"):
-        urllib.request.urlopen(f"http://127.0.0.1:{listener}/metrics", timeout=10)
-
-    node.terminate()
-    assert node.wait() == 0
-    with pytest.raises(OSError, match="refused"):
-        socket.create_connection(("127.0.0.1", listener), timeout=5)
-
-
-@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
-def test_a_worker_that_runs_alone_has_a_listener_of_its_own(open_node: OpenNode) -> None:
-    listener = free_port()
-    node = open_node(IDP_METRICS_LISTEN=f"127.0.0.1:{listener}")
-    with node.log.open("ab") as log:
-        node.process = subprocess.Popen([*IDP, "worker"], cwd=ROOT, env=node.environment, stdout=log, stderr=log)
-
-    def text() -> str | None:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{listener}/metrics", timeout=10) as answer:
-                found: str = answer.read().decode()
-                return found
-        except OSError:
-            return None
-
-    assert number(until(text), "idp_database_up") == 1
-    node.terminate()
-    assert node.wait() == 0
-
-
-@pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
-def test_a_taken_address_for_metrics_is_told_in_one_sentence_before_anything_starts(open_node: OpenNode) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        node = open_node(IDP_METRICS_LISTEN=f"127.0.0.1:{port}")
-        refused = subprocess.run(
-            [*IDP, "serve", "--port", str(free_port())],
-            cwd=ROOT,
-            env=node.environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    assert refused.returncode == 1
-    assert f"Port {port} on 127.0.0.1 is in use" in refused.stderr
-    assert "IDP_METRICS_LISTEN" in refused.stderr
-    assert "Traceback" not in refused.stderr
 
 
 # ── What the server itself logs ───────────────────────────────────────────────────────────────────────────────────────

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.operation.test_serving import BODY, Node, make_service, until
+from tests.operation.nodes import BODY, Node, make_service, until
 
 THREADS = 8  # of a `Node`: two processes with four each
 LONG_LINE = b"x" * 4_000

@@ -82,7 +82,7 @@ def test_a_session_that_only_refreshes_kept_alive_counts_as_live(heart: Heart) -
 
 
 def test_what_was_half_way_is_worthless(heart: Heart) -> None:
-    from tests.retention.test_purge import put_aside
+    from tests.retention.purging import put_aside
 
     client, session = heart.client(), heart.sign_in(heart.person())
     service = heart.client(redirect_uris=[], grant_types=("client_credentials",))

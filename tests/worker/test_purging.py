@@ -8,7 +8,7 @@ from sqlalchemy.exc import OperationalError
 
 from idp.db.models import AuditEvent, Session
 from idp.worker import purge, rounds
-from tests.retention.test_purge import crowd
+from tests.retention.purging import crowd
 from tests.support.heart import Heart
 from tests.worker.test_worker import OpenServices, running, until
 
