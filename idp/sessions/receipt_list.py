@@ -136,4 +136,4 @@ def _find_single(tx: Tx, user_id: str, event_ids: Sequence[str]) -> dict[str, En
         .outerjoin(Client, Client.id == Session.client_id)
         .where(Session.logout_event_id.in_(event_ids), Session.user_id == user_id)
     )
-    return {event_id: EndedOne(*rest) for event_id, *rest in rows if event_id is not None}
+    return {str(row[0]): EndedOne(*row[1:]) for row in rows}
