@@ -27,13 +27,12 @@ class SigningIn(Play):
         was_live = self.enter(window)
         page = here.follow(window.visitor, here.look(window, "/login?switch=yes")).page
         assert page is not None
+        form = page.form("/login")
+        form.fields.pop("keep_signed_in", None)  # ticked already for whoever is kept signed in
         extra = {"keep_signed_in": "yes"} if keep else {}
-
         may_guess = person.guess(self.now)
 
-        went = here.submit(
-            window, page.form("/login"), button="login-submit", username=person.name, password=person.password, **extra
-        )
+        went = here.submit(window, form, button="login-submit", username=person.name, password=person.password, **extra)
 
         assert (went.page is not None) == (may_guess and not person.disabled), went.response.status_code
         if went.page is None:

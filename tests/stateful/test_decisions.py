@@ -56,6 +56,16 @@ def test_whoever_was_kept_signed_in_is_like_everybody_else_from_the_moment_it_is
     assert not window.place.is_live(story.machine.now)
 
 
+def test_whoever_signs_in_again_without_the_tick_is_kept_no_longer(story: Told) -> None:
+    window = story.sign_in(story.ada, True, 0)
+    story.sign_in_again(window, story.ada, False, 1)
+    story.wait(86_500)
+
+    story.look_at_the_list(window)
+
+    assert not window.place.is_live(story.machine.now)
+
+
 def test_an_application_of_shorter_lifetimes_ends_its_own_copies_and_no_other_application_s(story: Told) -> None:
     _, tool = story.connect_in_window(story.ada, TOOL)
     _, wiki = story.connect_in_window(story.ada, WIKI, offline=True)
