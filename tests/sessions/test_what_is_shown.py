@@ -3,7 +3,7 @@
 from typing import Any
 
 from idp import sessions
-from idp.db.models import EndReason
+from idp.db.models import AuditEvent, EndReason, User
 from idp.sessions import LiveSession
 from tests.support.heart import Heart
 
@@ -93,3 +93,52 @@ def test_an_application_has_access_where_it_takes_part_still_and_where_it_is_an_
     assert (preview.browsers, preview.apps) == (1, 1)
     [application] = preview.applications
     assert (application.name, application.can_be_told) == ("Wiki", True)
+
+
+def test_an_app_that_ended_has_no_access_any_more(heart: Heart) -> None:
+    person, client = heart.person(), heart.client()
+    app = heart.tokens_for(heart.sign_in(person), client, OFFLINE)
+    assert app.session_id is not None
+    heart.end(person, app.session_id)
+
+    with heart.database.reading() as tx:
+        preview = sessions.preview_end_client(
+            tx, user_id=person.id, client_id=client.id, now=heart.now, policy=heart.policy
+        )
+
+    assert (preview.browsers, preview.apps) == (0, 0)
+
+
+def test_only_a_live_app_of_ones_own_gets_a_name(heart: Heart) -> None:
+    person, stranger, client = heart.person(), heart.person(), heart.client()
+    browser = heart.sign_in(person)
+    live, ended = (heart.tokens_for(browser, client, OFFLINE).session_id for _ in range(2))
+    assert live is not None
+    assert ended is not None
+    heart.end(person, ended)
+
+    def rename(user_id: str, session_id: str, label: str = "Ada's tool") -> bool:
+        with heart.database.transaction() as tx:
+            return sessions.rename_session(tx, user_id=user_id, session_id=session_id, label=label, now=heart.now)
+
+    assert rename(person.id, live)
+    assert not rename(stranger.id, live, "Mine")
+    assert not rename(person.id, ended)
+    assert not rename(person.id, browser.session_id)
+    assert [heart.session(one).label for one in (live, ended, browser.session_id)] == ["Ada's tool", "", ""]
+    [event] = heart.all(AuditEvent, AuditEvent.kind == "session_renamed")
+    assert (event.user_id, event.session_id, event.actor) == (person.id, live, "person")
+
+
+def test_only_people_whose_access_an_application_holds_are_counted(heart: Heart) -> None:
+    client, other = heart.client(), heart.client()
+    holder, half_way, elsewhere, gone = (heart.sign_in(heart.person()) for _ in range(4))
+    heart.tokens_for(holder, client)
+    heart.tokens_for(holder, client)
+    heart.code(half_way, client)
+    heart.tokens_for(elsewhere, other)
+    heart.tokens_for(gone, client)
+    heart.end(User(id=heart.session(gone.session_id).user_id), gone.session_id)
+
+    with heart.database.reading() as tx:
+        assert sessions.count_people_of_client(tx, client_id=client.id, now=heart.now) == 2

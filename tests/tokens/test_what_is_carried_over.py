@@ -2,10 +2,12 @@
 
 from datetime import timedelta
 
+import pytest
+
 from idp import tokens
 from idp.db.models import AuditEvent, AuthorizationCode, GrantType, Session, TokenFamily
 from idp.sessions import Device
-from idp.tokens import Issued
+from idp.tokens import Issued, Refused
 from tests.support.heart import REDIRECT, Heart
 
 OFFLINE = "openid email offline_access"
@@ -96,3 +98,33 @@ def test_client_credentials_are_the_clients_own_and_nobodys_else(heart: Heart) -
     assert (family.client_id, family.grant_type, family.secret_hash) == (client.id, GrantType.CLIENT_CREDENTIALS, None)
     assert (family.scope, family.started_at, family.last_used_at) == (("files",), heart.now, heart.now)
     assert family.access_expires_at == issued.access_expires_at == heart.now + timedelta(minutes=5)
+
+
+@pytest.mark.spec("RFC 8707", "2.2")
+def test_a_refresh_is_for_the_resources_of_its_own_family_whatever_others_were_granted(heart: Heart) -> None:
+    browser, client = heart.sign_in(heart.person()), heart.client()
+    first = heart.redeem(heart.code(browser, client, "openid", **ASKED), client)
+    second = heart.tokens_for(browser, client)
+    assert isinstance(first, Issued)
+
+    def refresh(issued: Issued) -> Issued | Refused:
+        assert issued.refresh_token is not None
+        return tokens.refresh(
+            heart.database,
+            token=issued.refresh_token.reveal(),
+            client_id=client.id,
+            is_authenticated=True,
+            scope=None,
+            resources=["https://files.example/"],
+            settings=heart.settings,
+            keyring=heart.keyring,
+            now=heart.now,
+        )
+
+    granted, refused = refresh(first), refresh(second)
+
+    assert isinstance(granted, Issued)
+    assert granted.resources == ["https://files.example/"]
+    assert heart.family(first).resources == ASKED["resources"]
+    assert isinstance(refused, Refused)
+    assert refused.error == "invalid_target"
