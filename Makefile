@@ -148,8 +148,12 @@ linearizability: setup-dev  ## judge ROUNDS=50 times the histories of fifty thre
 
 .PHONY: mutate
 mutate: .venv-mutate/.installed  ## break the rules in small ways, each of which a test must see (ONLY="idp.tokens.turns.*")
-	@.venv-mutate/bin/mutmut run $(ONLY)
-	@.venv-mutate/bin/mutmut results
+	@.venv-mutate/bin/python -m tests.mutation $(ONLY) $(if $(ONLY),,--floor 90) $(ARGS)
+
+.PHONY: mutate-sample
+mutate-sample: .venv-mutate/.installed  ## the same for forty changes of the sharpest rules, which the commit chooses
+	@.venv-mutate/bin/python -m tests.mutation --sample 40 --seed "$$(git rev-parse HEAD)" --jobs 2 --patience 5 --floor 80 \
+		--results build/mutation-sample.json
 
 # ── Containers ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
