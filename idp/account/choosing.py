@@ -6,10 +6,11 @@ sessions and of this browser end nothing (I13).
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
 from flask import Response, request
+from sqlalchemy import ColumnElement
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import BadRequest
 
@@ -78,17 +79,7 @@ def ask_end_selected(session: CurrentSession) -> Response:
 def end_selected(session: CurrentSession) -> Response:
     """End the ticked ones, with the tools that they approved if that was chosen."""
     ids, with_tools = _ticked(request.form)
-    services = web.current_services()
-    with services.database.transaction() as tx:
-        ended = end_chosen(
-            tx,
-            user_id=session.user_id,
-            which=chosen(ids, with_tools=with_tools, keep=session.id),
-            actor=acting(session),
-            settings=services.settings,
-            policy=services.policy,
-            now=services.clock.now(),
-        )
+    ended = _end(session, chosen(ids, with_tools=with_tools, keep=session.id), web.current_services().clock.now())
     return _nothing_chosen() if ended.event_id is None else _said(ended)
 
 
@@ -126,19 +117,9 @@ def ask_end_unused(session: CurrentSession) -> Response:
 @signed_in
 def end_unused(session: CurrentSession) -> Response:
     """End everything that was not used for so many days; what was used since the question stays."""
-    services = web.current_services()
     days = _days(request.form.get("days"))
-    now = services.clock.now()
-    with services.database.transaction() as tx:
-        ended = end_chosen(
-            tx,
-            user_id=session.user_id,
-            which=unused_since(now - timedelta(days=days), keep=session.id),
-            actor=acting(session),
-            settings=services.settings,
-            policy=services.policy,
-            now=now,
-        )
+    now = web.current_services().clock.now()
+    ended = _end(session, unused_since(now - timedelta(days=days), keep=session.id), now)
     if ended.event_id is None:
         leave_notice(f"Everything was used within {days} days.", tone="info", symbol="info")
         return to_list()
@@ -197,6 +178,20 @@ def end_application(session: CurrentSession) -> Response:
         return _has_nothing()
     leave_notice(f"You are signed out of {client.name} everywhere.", link=receipt_link(ended))
     return after(ended, web.own_url("/account/sessions"))
+
+
+def _end(session: CurrentSession, which: ColumnElement[bool], now: datetime) -> Ended:
+    services = web.current_services()
+    with services.database.transaction() as tx:
+        return end_chosen(
+            tx,
+            user_id=session.user_id,
+            which=which,
+            actor=acting(session),
+            settings=services.settings,
+            policy=services.policy,
+            now=now,
+        )
 
 
 def _question(
