@@ -98,7 +98,7 @@ def read_retry_after(value: str | None, *, now: datetime) -> timedelta:
         return timedelta(0)
     text = value.strip()
     if re.fullmatch(r"[0-9]+", text, re.ASCII):
-        return timedelta(seconds=min(int(text[:9]) if len(text) <= 9 else 10**9, 10**9))
+        return timedelta(seconds=int(text) if len(text) <= 9 else 10**9)
     try:
         moment = parsedate_to_datetime(text)
         # "GMT" and "-0000" give a naive time, which is meant as UTC.

@@ -66,7 +66,7 @@ def test_a_2xx_counts_even_when_the_rest_of_the_answer_was_too_long_or_never_cam
     assert isinstance(step(OutboundFailure(FailureKind.TIMED_OUT, "x", None)), Retry)
 
 
-@pytest.mark.parametrize("status", [100, 199, 301, 302, 303, 307, 308, 402, 405, 411, 413, 415, 418, 421, 451])
+@pytest.mark.parametrize("status", [100, 199, 300, 301, 302, 303, 307, 308, 402, 405, 411, 413, 415, 418, 421, 451])
 def test_redirects_and_the_rest_are_final(status: int) -> None:
     assert step(answer(status)) == Settle(DeliveryState.REFUSED)
 
@@ -210,3 +210,10 @@ def test_what_an_application_sent_is_never_kept() -> None:
     assert failure_of(outcome) == "answered 500"
     assert failure_of(answer(200)) is None
     assert len(str(failure_of(OutboundFailure(FailureKind.UNREACHABLE, "x" * 5000)))) <= 300
+
+
+def test_operators_are_told_what_went_wrong_and_nothing_when_nothing_did() -> None:
+    assert failure_of(answer(299)) is None
+    assert failure_of(answer(300)) == "answered 300"
+    assert failure_of(OutboundFailure(FailureKind.UNREACHABLE, "no route")) == f"{FailureKind.UNREACHABLE}: no route"
+    assert failure_of(CouldNotBuild("no key")) == "no key"

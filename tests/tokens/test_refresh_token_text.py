@@ -22,6 +22,12 @@ def test_a_token_reads_back_as_what_was_written() -> None:
     assert read_refresh_token(text, RING) == TOKEN
 
 
+def test_every_generation_that_fits_into_the_token_reads_back() -> None:
+    for generation in (1, 255, 2**16, 2**24 + 1, 2**32 - 1):
+        token = TOKEN.of_generation(generation)
+        assert read_refresh_token(write_refresh_token(token, RING).reveal(), RING) == token
+
+
 def test_a_token_with_any_one_character_changed_is_refused() -> None:
     text = write_refresh_token(TOKEN, RING).reveal()
 

@@ -137,6 +137,8 @@ def test_who_revokes_its_own_token_is_not_told_of_it(heart: Heart) -> None:
     [end] = heart.all(LogoutEvent)
     assert (end.reason, end.initiating_client_id) == (EndReason.TOKEN_REVOKED, client.id)
     assert heart.all(LogoutDelivery) == []
+    [ended] = heart.all(AuditEvent, AuditEvent.kind == "sessions_ended")
+    assert ended.actor == f"client:{client.id}"
 
 
 def test_a_browser_familys_revocation_is_audited_and_a_second_one_changes_nothing(heart: Heart) -> None:
