@@ -19,6 +19,7 @@ from benchmarks.population import FAMILY_SECRET, MANY, cookie_of, identifier
 from benchmarks.postgres import Postgres
 from benchmarks.processes import cpu_seconds
 from benchmarks.servers import Server
+from benchmarks.update import same_update
 from benchmarks.world import RegisteredClient, World
 from idp.tokens import Issued, refresh, sign_access_token
 from idp.tokens.refresh_tokens import RefreshToken, write_refresh_token
@@ -235,11 +236,31 @@ def look(one: Installation) -> dict[str, Sizes]:
     return {str(row[0]): Sizes(*row[1:]) for row in found}
 
 
-def rotate(one: Installation, people: list[int], count: int) -> tuple[int, float]:
-    """At least so many rotations of these people's apps, through the service; how many, and the seconds they took."""
-    started, done = time.monotonic(), 0
-    while done < count:
-        # Each time others first: the generator goes through them in turn.
-        people = people[done % len(people) :] + people[: done % len(people)]
-        done += one.send(refreshes(one, people), connections=CONNECTIONS, seconds=20).operations
-    return done, time.monotonic() - started
+Rotate = Callable[[int], tuple[int, float]]
+
+
+def rotations(one: Installation, families: int) -> Rotate:
+    """What makes at least so many rotations of these apps, through the service; how many, and in how many seconds."""
+    chosen = one.choose(families)
+
+    def rotate(count: int) -> tuple[int, float]:
+        started, done = time.monotonic(), 0
+        while done < count:
+            # Each time others first: the generator goes through them in turn.
+            people = chosen[done % families :] + chosen[: done % families]
+            done += one.send(refreshes(one, people), connections=CONNECTIONS, seconds=20).operations
+        return done, time.monotonic() - started
+
+    return rotate
+
+
+def rotations_by_pgbench(one: Installation, families: int) -> Rotate:
+    """The same by the very UPDATE, without the service: for a machine on which the service would take hours."""
+    update = same_update(one.database, one.world, one.folder, families=families)
+
+    def rotate(count: int) -> tuple[int, float]:
+        started = time.monotonic()
+        done = update.run(f"--client={CONNECTIONS}", f"--transactions={count // CONNECTIONS}")
+        return done, time.monotonic() - started
+
+    return rotate

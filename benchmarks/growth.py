@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks import growth_report, load, report
 from benchmarks.crowd import Crowd
-from benchmarks.growing import TASKS, Cost, Installation, compare, look, rotate
+from benchmarks.growing import TASKS, Cost, Installation, compare, look, rotations, rotations_by_pgbench
 from benchmarks.heavy_pages import measure_pages
 from benchmarks.postgres import NotPossible, postgres
 from benchmarks.processes import pss_bytes
@@ -34,13 +34,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="of each operation on both sizes (default: %(default)s)")
     parser.add_argument("--rotations", type=int, default=200_000)
     parser.add_argument("--only", action="append", choices=PARTS, help="of the three parts, those that are named")
+    parser.add_argument("--pgbench", action="store_true", help="let pgbench send the UPDATE of the rotations: quicker")
     parser.add_argument("--append", action="store_true", help="write behind what is on the page already")
     parser.add_argument("--people", type=int, default=500_000, help="of the large installation (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=PAGE, help="the page to write (default: %(default)s)")
     parser.add_argument("--remark", default="", help="a sentence about the machine, for the page")
     given = parser.parse_args()
     small, large = (3_000, 6_000) if given.quick else (5_000, given.people)
-    rotations = 2_000 if given.quick else given.rotations
+    how_many = 2_000 if given.quick else given.rotations
     rounds, seconds = (1, 0.2) if given.quick else (given.rounds, 1.5)
     parts = set(given.only or PARTS)
     started, machine = time.monotonic(), report.Machine.look()
@@ -59,7 +60,14 @@ def main() -> None:
             machine = machine.with_database(both[0].database)
             found.sizes = [one.words for one in both]
             for _ in _measured(
-                found, both, parts, rounds=rounds, seconds=seconds, rotations=rotations, is_quick=given.quick
+                found,
+                both,
+                parts,
+                rounds=rounds,
+                seconds=seconds,
+                how_many=how_many,
+                is_quick=given.quick,
+                by_pgbench=given.pgbench,
             ):
                 # After each part: what was measured is not lost when the next one fails.
                 took = time.monotonic() - started
@@ -79,8 +87,9 @@ def _measured(
     *,
     rounds: int,
     seconds: float,
-    rotations: int,
+    how_many: int,
     is_quick: bool,
+    by_pgbench: bool,
 ) -> Iterator[None]:
     """Measure one part after the other, and put what was found in its place."""
     if "sizes" in parts:
@@ -92,7 +101,9 @@ def _measured(
         found.pages = measure_pages(both[-1], is_quick=is_quick)
         yield
     if "rotations" in parts:
-        for found.rotations in _rotations(both[-1], rotations, families=200 if is_quick else 20_000):
+        for found.rotations in _rotations(
+            both[-1], how_many, families=200 if is_quick else 20_000, by_pgbench=by_pgbench
+        ):
             yield
 
 
@@ -100,6 +111,7 @@ def _options(given: argparse.Namespace) -> str:
     """What was asked for beyond the usual, for the page."""
     options = ["--quick"] if given.quick else []
     options += [f"--only {part}" for part in given.only or ()]
+    options += ["--pgbench"] if given.pgbench else []
     options += [f"--people {given.people}"] if given.people != 500_000 else []
     return f' ARGS="{" ".join(options)}"' if options else ""
 
@@ -129,18 +141,18 @@ def _line(name: str, costs: Mapping[str, Cost]) -> str:
     )
 
 
-def _rotations(one: Installation, count: int, *, families: int) -> Iterator[growth_report.Rotations]:
+def _rotations(one: Installation, count: int, *, families: int, by_pgbench: bool) -> Iterator[growth_report.Rotations]:
     """Rotations in four parts, the tables looked at after each."""
-    chosen = one.choose(families)
-    rotate(one, chosen, families // 10)  # so that the provider has all that it needs in its memory
+    rotate_some = rotations_by_pgbench(one, families) if by_pgbench else rotations(one, families)
+    rotate_some(families // 10)  # so that the provider has all that it needs in its memory
     looks, memory, seconds, done = [look(one)], [pss_bytes(one.service.pid)], 0.0, 0
     for _ in range(4):
-        part, took = rotate(one, chosen, count // 4)
+        part, took = rotate_some(count // 4)
         done, seconds = done + part, seconds + took
         looks.append(look(one))
         memory.append(pss_bytes(one.service.pid))
         say(f"{done:,} rotations: {looks[-1]['token_families']}, {memory[-1] / 2**20:.0f} MB")
-        yield growth_report.Rotations(done, families, seconds, looks, memory)
+        yield growth_report.Rotations(done, families, seconds, looks, memory, by_pgbench)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ notice and history. Each request is about somebody else, from all over the table
 _ROTATIONS = """\
 ## {count:,} rotations
 
-Beside {size} sessions, over {families:,} families, {rate:,.0f} per second through the service; autovacuum as it comes.
+Beside {size} sessions, over {families:,} families, {rate:,.0f} per second {way}; autovacuum as it comes.
 """
 _PAGES = """\
 ## Ten thousand of everything
@@ -42,6 +42,7 @@ class Rotations:
     seconds: float
     looks: list[dict[str, Sizes]]
     memory: list[int]
+    by_pgbench: bool
 
 
 @dataclass
@@ -87,7 +88,9 @@ def _costs(found: Found) -> str:
 
 
 def _rotations(found: Rotations, size: str) -> Iterator[str]:
-    yield _ROTATIONS.format(count=found.count, size=size, families=found.families, rate=found.count / found.seconds)
+    way = "by pgbench, which sends the very UPDATE of a refresh" if found.by_pgbench else "through the service"
+    rate = found.count / found.seconds
+    yield _ROTATIONS.format(count=found.count, size=size, families=found.families, rate=rate, way=way)
     first, last = found.looks[0], found.looks[-1]
     rows = []
     for name in TABLES:
@@ -107,7 +110,8 @@ def _rotations(found: Rotations, size: str) -> Iterator[str]:
     steps = len(found.looks) - 1
     moments = ", ".join(f"{place * found.count // steps:,}" for place in range(steps + 1))
     yield table(("table", f"MB after {moments}", "indexes, MB", "updates", "of these HOT", "vacuumed"), rows)
-    yield f"Memory (PSS) of the provider at the same moments: {_megabytes(found.memory)} MB.\n"
+    if not found.by_pgbench:
+        yield f"Memory (PSS) of the provider at the same moments: {_megabytes(found.memory)} MB.\n"
 
 
 def _megabytes(values: Sequence[int]) -> str:

@@ -32,21 +32,26 @@ class SameUpdate:
     def cpu_microseconds(self, *, clients: int, seconds: int) -> float:
         """Processor time of the database per UPDATE."""
         before = cpu_seconds(self.database.process.pid)
+        done = self.run(f"--client={clients}", f"--time={seconds}")
+        return (cpu_seconds(self.database.process.pid) - before) / done * 1e6
+
+    def run(self, *options: str) -> int:
+        """Let pgbench send it, with options of its that say how often; how often it did."""
         command = [str(self.database.binaries / "pgbench"), "--no-vacuum", "--protocol=prepared", "--username=bench"]
-        command += [f"--host={self.database.folder}", f"--client={clients}", f"--time={seconds}"]
+        command += [f"--host={self.database.folder}", *options]
         answer = subprocess.run(
             [*command, f"--file={self.script}", "bench"], capture_output=True, text=True, check=False
         )
         found = re.search(r"transactions actually processed: (\d+)", answer.stdout)
         if found is None or answer.returncode or found.group(1) == "0":
             raise NotPossible(f"pgbench failed: {answer.stderr}")
-        return (cpu_seconds(self.database.process.pid) - before) / int(found.group(1)) * 1e6
+        return int(found.group(1))
 
 
-def same_update(database: Postgres, world: World, folder: Path) -> SameUpdate:
+def same_update(database: Postgres, world: World, folder: Path, *, families: int = 4000) -> SameUpdate:
     """Prepare it on people of its own."""
     client = world.clients["rotating"]
-    people = world.population.people(world.size(4000))
+    people = world.population.people(world.size(families))
     world.population.apps(people, client.id)
     statement, parameters = _caught(world, world.population, people[:1], client.id)
 
