@@ -93,8 +93,12 @@ bench: setup-dev  ## measure what operations cost and write docs/benchmarks.md (
 bench-growth: setup-dev  ## measure beside a million sessions and write docs/growth.md (ARGS="--quick" in a few minutes; needs PostgreSQL, cc)
 	@$(BIN)/python -m benchmarks.growth $(ARGS)
 
+.PHONY: bench-drain
+bench-drain: setup-dev  ## measure how 10,000 ends reach fifty applications, one of them dead, and write docs/drain.md
+	@$(BIN)/python -m benchmarks.drain $(ARGS)
+
 .PHONY: crash
-crash: setup-dev  ## kill, cut, stop and fill under load, ROUNDS=50 times, and see what was acknowledged (as root: a full disk too)
+crash: setup-dev  ## kill, cut, stop and fill under load, ROUNDS=50 times, and see what was acknowledged (ARGS="--database sqlite")
 	@$(BIN)/python -m tests.crash $(if $(ROUNDS),--rounds $(ROUNDS)) $(ARGS)
 
 .PHONY: lint lint-style lint-types lint-borders lint-dependencies lint-containers
