@@ -21,11 +21,12 @@ from tests.mutation.report import NOTICED, entry_of, table
 
 say = partial(print, flush=True)
 
-# For a sample on every run: rules that are pure decisions, and the tests that hold them. To find out which of all tests
+# For every run of CI: rules that are pure decisions, and the tests that hold them. To find out which of all tests
 # run which rule takes too long for that.
 SHARPEST = ["idp.tokens.turns.*", "idp.tokens.refresh_tokens.*", "idp.outbox.next_step.*", "idp.tokens.revoke.*"]
 THEIR_TESTS = [
     "tests/tokens/test_turns.py",
+    "tests/tokens/test_good_now.py",
     "tests/tokens/test_refresh_token_text.py",
     "tests/tokens/test_what_is_recorded.py",
     "tests/outbox/test_next_step.py",
@@ -38,8 +39,8 @@ def main() -> int:
     """Judge; 0 when the share of noticed changes is no smaller than `--floor` per cent."""
     parser = argparse.ArgumentParser(prog="tests.mutation", description=__doc__)
     parser.add_argument("only", nargs="*", help="names of changes, with *: idp.tokens.turns.*")
-    parser.add_argument("--sample", type=int, help="so many changes of SHARPEST, which the seed chooses")
-    parser.add_argument("--seed", default="")
+    parser.add_argument("--sharpest", action="store_true", help="only SHARPEST, and say of each survivor what it is")
+    parser.add_argument("--seed", default="", help="another order")
     parser.add_argument("--floor", type=float, default=0.0)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--patience", type=float, default=3.0, help="seconds of tests that a change must live through")
@@ -69,15 +70,15 @@ def _judge(given: argparse.Namespace) -> int:
     began = time.monotonic()
     before = json.loads(given.results.read_text()) if given.again else []
     tests = list(config().pytest_add_cli_args_test_selection)
-    if given.sample:
+    if given.sharpest:
         given.only, tests = SHARPEST, THEIR_TESTS
     changes = _chosen(given, before)
     say(f"{len(changes)} changes.")
 
     def tell(verdict: Verdict, number: int) -> None:
-        if verdict.word not in NOTICED and given.sample:
+        if verdict.word not in NOTICED and given.sharpest:
             say(f"\n{verdict.word}: {verdict.change.name}\n{verdict.change.diff}")
-        if number % 20 == 0 and not given.sample:
+        if number % 20 == 0 and not given.sharpest:
             say(f"{number} of {len(changes)} after {time.monotonic() - began:.0f} s")
             _write(given.results, judge.verdicts, before)
 
@@ -91,7 +92,7 @@ def _judge(given: argparse.Namespace) -> int:
     entries = _write(given.results, judge.verdicts, before)
     words = Counter(entry["word"] for entry in entries)
     share = 100 * sum(words[word] for word in NOTICED) / len(entries)
-    if not given.sample:
+    if not given.sharpest:
         say(table(entries))
     for name in judge.dropped:
         say("Not asked, as it fails in an unchanged tree:", name)
@@ -109,7 +110,7 @@ def _chosen(given: argparse.Namespace, before: list[dict[str, object]]) -> list[
         left = {entry["identity"] for entry in before if entry["word"] not in NOTICED}
         changes = [change for change in changes if change.identity in left]
     random.Random(given.seed).shuffle(changes)
-    return changes[: given.sample]
+    return changes
 
 
 def _write(path: Path, verdicts: Sequence[object], before: list[dict[str, object]]) -> list[dict[str, object]]:
