@@ -7,13 +7,21 @@ Identifiers prove nothing: whatever must be secret is a secret of its own (`idp.
 """
 
 import hashlib
+import re
 import secrets
-from base64 import b32hexdecode, b32hexencode
 from datetime import datetime
 
 SHARDS = 4096
 IDENTIFIER_LENGTH = 26
 IDENTIFIER_BYTES = 16
+
+_DIGITS = "0123456789abcdefghijklmnopqrstuv"
+# 26 digits hold two bits more than 16 bytes have: the last digit is a multiple of four, or it is another spelling.
+_CANONICAL = re.compile(r"[0-9a-v]{25}[048cgkos]\Z")
+_SPARE_BITS = 2
+# Two digits at a time: identifiers are written and read several times in each request (base64.b32hexencode: 8 µs).
+_PAIRS = tuple(first + second for first in _DIGITS for second in _DIGITS)
+_SHIFTS = tuple(range(120, -1, -10))
 
 
 def shard_key_of(name: str) -> int:
@@ -38,23 +46,17 @@ def identifier_from_bytes(raw: bytes) -> str:
     """Text form of 16 raw bytes."""
     if len(raw) != IDENTIFIER_BYTES:
         raise ValueError("an identifier has 16 bytes")
-    return b32hexencode(raw).decode().rstrip("=").lower()
+    number = int.from_bytes(raw, "big") << _SPARE_BITS
+    return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
 
 
 def identifier_to_bytes(identifier: str) -> bytes:
     """Raw bytes of a text form; `ValueError` for anything that is not exactly the canonical spelling."""
-    if len(identifier) != IDENTIFIER_LENGTH or not identifier.isascii():
+    if not _CANONICAL.match(identifier):
         raise ValueError("not an identifier")
-    raw = b32hexdecode(identifier.upper() + "======")
-    if identifier_from_bytes(raw) != identifier:  # several spellings of the last character decode alike
-        raise ValueError("not an identifier")
-    return raw
+    return (int(identifier, 32) >> _SPARE_BITS).to_bytes(IDENTIFIER_BYTES, "big")
 
 
 def is_identifier(text: str) -> bool:
     """Whether `text` is a canonically spelled identifier; lets a desk refuse garbage without asking the database."""
-    try:
-        identifier_to_bytes(text)
-    except ValueError:
-        return False
-    return True
+    return _CANONICAL.match(text) is not None

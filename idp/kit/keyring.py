@@ -62,6 +62,7 @@ class Keyring:
         # Apart: whatever is looked up for a token, cookie or tag must not find them, whoever asks and however.
         self._opening = {entry.version: entry for entry in (*map(_to_version, leaked), *versions)}
         self._key = lru_cache(maxsize=64)(self._derive_key)
+        self._keyed_hash = lru_cache(maxsize=64)(self._begin_hash)
 
     @property
     def current_version(self) -> bytes:
@@ -90,7 +91,13 @@ class Keyring:
 
     def tag(self, purpose: str, message: bytes, version: bytes | None = None) -> bytes:
         """HMAC-SHA-256 of a message under the purpose's key: 32 bytes."""
-        return hmac.digest(self.key(purpose, version), message, "sha256")
+        # A copy of one that has its key already: each token is read and written through here.
+        keyed = self._keyed_hash(purpose, version or self.current_version).copy()
+        keyed.update(message)
+        return keyed.digest()
+
+    def _begin_hash(self, purpose: str, version: bytes) -> hmac.HMAC:
+        return hmac.new(self.key(purpose, version), digestmod="sha256")
 
     def seal(self, purpose: str, context: str, plain: bytes) -> bytes:
         """Encrypt: version (4) + nonce (12) + AES-256-GCM ciphertext. `context` names the row it belongs to."""

