@@ -7,10 +7,12 @@ transaction. No Flask, no Authlib.
 
 from idp.clients.consents import ConsentRow, find_consent, grant_consent, hold_consent, list_consents, withdraw_consent
 from idp.clients.find import (
+    ProvenClient,
     authenticate_secret,
     find_client,
     find_id_token_algorithms,
     list_clients,
+    prove_client,
     resource_identifiers,
 )
 from idp.clients.lifecycle import (
@@ -29,6 +31,7 @@ __all__ = [
     "ClientSpec",
     "ConsentRow",
     "CreatedClient",
+    "ProvenClient",
     "RotatedSecret",
     "RotationUnderWay",
     "authenticate_secret",
@@ -44,6 +47,7 @@ __all__ = [
     "hold_consent",
     "list_clients",
     "list_consents",
+    "prove_client",
     "resource_identifiers",
     "rotate_client_secret",
     "update_client",

@@ -1,29 +1,42 @@
 """Finding clients, and recognising one by its secret. Reads only; one statement each."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import NamedTuple
 
-from sqlalchemy import bindparam, or_, select
+from sqlalchemy import Dialect, bindparam, or_, select
 from sqlalchemy.types import BigInteger, LargeBinary, String
 
-from idp.db.engine import Tx
+from idp.db.engine import SingleStatements, Tx
+from idp.db.fixed import FixedStatement
 from idp.db.models import Client, ClientSecret
 from idp.db.types import micros, to_microseconds
 from idp.kit.opaque import hash_secret
 from idp.kit.wording import is_storable
 
 MAX_CLIENT_ID_LENGTH = 64
-# Written once: every request of a client with a secret asks it, and building it costs as much as asking.
-_BY_SECRET = (
-    select(Client)
-    .join(ClientSecret, ClientSecret.client_id == Client.id)
-    .where(
-        Client.id == bindparam("client", type_=String()),
-        Client.deleted_at.is_(None),
-        Client.disabled_at.is_(None),
-        ClientSecret.secret_hash == bindparam("offered_hash", type_=LargeBinary()),
-        or_(ClientSecret.expires_at.is_(None), micros(ClientSecret.expires_at) > bindparam("now", type_=BigInteger())),
-    )
+# Written once: every request of a client asks it, and building it costs as much as asking.
+_ENABLED = select(Client).where(
+    Client.id == bindparam("client", type_=String()), Client.deleted_at.is_(None), Client.disabled_at.is_(None)
 )
+_BY_SECRET = _ENABLED.join(ClientSecret, ClientSecret.client_id == Client.id).where(
+    ClientSecret.secret_hash == bindparam("offered_hash", type_=LargeBinary()),
+    or_(ClientSecret.expires_at.is_(None), micros(ClientSecret.expires_at) > bindparam("now", type_=BigInteger())),
+)
+
+
+class ProvenClient(NamedTuple):
+    """What the hot paths need to know of an enabled client that proved itself (or, a public one, named itself)."""
+
+    id: str
+    token_endpoint_auth_method: str
+    grant_types: tuple[str, ...]
+    scopes: tuple[str, ...]
+    default_resource: str | None
+    allowed_resources: list[str]
+    resource_identifiers: list[str]
+    access_token_lifetime: timedelta | None
+    id_token_signed_response_alg: str
 
 
 def find_client(tx: Tx, client_id: str) -> Client | None:
@@ -41,8 +54,31 @@ def authenticate_secret(tx: Tx, client_id: str, secret: str, now: datetime) -> C
     """
     if not is_client_id(client_id):
         return None
-    given = {"client": client_id, "offered_hash": hash_secret(secret), "now": to_microseconds(now)}
-    return tx.scalar(_BY_SECRET, given)
+    return tx.scalar(_BY_SECRET, _proof(client_id, secret, now))
+
+
+def prove_client(
+    statements: SingleStatements, client_id: str, secret: str | None, now: datetime
+) -> ProvenClient | None:
+    """`authenticate_secret` for the hot paths. Without a secret: the enabled client of that name, whoever asks."""
+    if not is_client_id(client_id):
+        return None
+    if secret is None:
+        found = statements.one_or_none(_fixed(statements.dialect, by_secret=False), {"client": client_id})
+    else:
+        found = statements.one_or_none(_fixed(statements.dialect, by_secret=True), _proof(client_id, secret, now))
+    assert found is None or isinstance(found, ProvenClient)
+    return found
+
+
+def _proof(client_id: str, secret: str, now: datetime) -> dict[str, object]:
+    return {"client": client_id, "offered_hash": hash_secret(secret), "now": to_microseconds(now)}
+
+
+@lru_cache(maxsize=4)
+def _fixed(dialect: Dialect, *, by_secret: bool) -> FixedStatement:
+    columns = [getattr(Client, name) for name in ProvenClient._fields]
+    return FixedStatement(_BY_SECRET if by_secret else _ENABLED, columns, dialect, row=ProvenClient._make)
 
 
 def list_clients(tx: Tx) -> list[Client]:
@@ -66,6 +102,6 @@ def is_client_id(text: str) -> bool:
     return 0 < len(text) <= MAX_CLIENT_ID_LENGTH and is_storable(text)
 
 
-def resource_identifiers(client: Client) -> frozenset[str]:
+def resource_identifiers(client: Client | ProvenClient) -> frozenset[str]:
     """The audiences that this client is, as a resource server: it may ask what tokens for them are worth (RFC 7662)."""
     return frozenset(client.resource_identifiers)

@@ -18,10 +18,11 @@ from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.orm import Session as Tx
 
 from idp.db.bounded import BATCH_SECONDS, bound_answers
+from idp.db.fixed import OnConnection, SingleStatements, on_driver
 from idp.db.models import Base
 from idp.db.stale import replace_stale_connections
 
-__all__ = ["Database", "Tx", "db", "engine_options", "goes_first", "normalized_url"]
+__all__ = ["Database", "SingleStatements", "Tx", "db", "engine_options", "goes_first", "normalized_url"]
 
 # Flask-SQLAlchemy makes and owns the engine and serves Flask-Migrate; its scoped session is not used anywhere.
 db = SQLAlchemy(metadata=Base.metadata)
@@ -85,7 +86,6 @@ class Database:
     ) -> None:
         self.engine = engine
         self.is_sqlite = engine.dialect.name == "sqlite"
-        self._single_reads = engine if self.is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
         # SQLite's own waiting is polling and unfair: threads of one process queue here first.
         self._writers = threading.Lock()
         self._places = threading.Semaphore(ordinary) if ordinary is not None else None
@@ -112,30 +112,33 @@ class Database:
             yield tx
 
     @contextmanager
-    def single_reads(self) -> Iterator[Tx]:
-        """Like `reading`, and on PostgreSQL each statement is its own transaction. Never write in it.
+    def single_reads(self) -> Iterator[SingleStatements]:
+        """For the hot paths of one or two reads, each with a snapshot of its own, as under READ COMMITTED anyway.
 
-        For the hot paths of one or two reads: it saves the round trips of BEGIN and ROLLBACK, and under READ COMMITTED
-        each statement sees a snapshot of its own either way.
+        On PostgreSQL it saves the round trips of BEGIN and ROLLBACK. Never write in it.
         """
-        with self._place(), Tx(self._single_reads, expire_on_commit=False) as tx:
-            yield tx
+        with self._place():
+            if not self.is_sqlite:
+                with on_driver(self.engine) as statements:
+                    yield statements
+                return
+            with self.engine.connect() as connection:
+                yield OnConnection(connection)
 
     @contextmanager
-    def autocommit(self) -> Iterator[Connection]:
-        """A connection whose single statement is its own transaction on PostgreSQL; a short writing one on SQLite.
+    def autocommit(self) -> Iterator[SingleStatements]:
+        """For hot paths that write: each statement is its own transaction on PostgreSQL, all are one on SQLite.
 
-        For the one-statement hot paths (docs/adr/0003): on PostgreSQL it saves the BEGIN and COMMIT round trips. They
-        go first.
+        On PostgreSQL it saves the BEGIN and COMMIT round trips (docs/adr/0003). They go first.
         """
-        if self.is_sqlite:
-            with self._turn_to_write(), self.engine.connect() as connection:
-                connection = connection.execution_options(idp_begin="IMMEDIATE")
-                with connection.begin():
-                    yield connection
-        else:
-            with self.engine.connect() as connection:
-                yield connection.execution_options(isolation_level="AUTOCOMMIT")
+        if not self.is_sqlite:
+            with on_driver(self.engine) as statements:
+                yield statements
+            return
+        with self._turn_to_write(), self.engine.connect() as connection:
+            connection = connection.execution_options(idp_begin="IMMEDIATE")
+            with connection.begin():
+                yield OnConnection(connection)
 
     @contextmanager
     def _place(self) -> Iterator[None]:

@@ -11,8 +11,9 @@ from typing import Any
 import structlog
 from authlib.oauth2.rfc6749 import BaseGrant, TokenEndpointMixin
 
+from idp.clients import ProvenClient
 from idp.db.models import Client
-from idp.oauth.client_auth import NONE, Credentials, authenticate
+from idp.oauth.client_auth import NONE, Credentials, authenticate, prove
 from idp.oauth.counting import count_outcome
 from idp.oauth.errors import InvalidScope, InvalidTarget, UnauthorizedClient, error_of
 from idp.oauth.server import FormRequest, required
@@ -100,8 +101,8 @@ class RefreshTokenGrant(_Grant):
         scope = _read_scope(self.form.get("scope"))
         is_authenticated = self.credentials.method != NONE
         if is_authenticated:
-            with services.database.reading() as tx:
-                authenticate(tx, self.credentials, now)
+            with services.database.single_reads() as statements:
+                prove(statements, self.credentials, now)
         return refresh(
             services.database,
             token=token,
@@ -121,13 +122,13 @@ class ClientCredentialsGrant(_Grant):
     GRANT_TYPE = "client_credentials"
 
     def exchange(self) -> Issued | Refused:
-        """One transaction: authenticate, issue."""
+        """Two statements: authenticate, issue."""
         services = current_services()
         now = services.clock.now()
         asked = _read_scope(self.form.get("scope"))
         resources = list(dict.fromkeys(self.form.getlist("resource")))
-        with services.database.transaction() as tx:
-            client = authenticate(tx, self.credentials, now)
+        with services.database.autocommit() as statements:
+            client = prove(statements, self.credentials, now)
             _refuse_unentitled(client, self.GRANT_TYPE)
             allowed = tuple(scope for scope in client.scopes if scope not in _SCOPES_OF_PEOPLE)
             if asked is not None and not set(asked) <= set(allowed):
@@ -135,7 +136,7 @@ class ClientCredentialsGrant(_Grant):
             if not set(resources) <= set(client.allowed_resources):
                 raise InvalidTarget
             return issue_client_credentials(
-                tx,
+                statements,
                 client=client,
                 scope=allowed if asked is None else asked,
                 resources=resources,
@@ -147,7 +148,7 @@ class ClientCredentialsGrant(_Grant):
 GRANTS = (AuthorizationCodeGrant, RefreshTokenGrant, ClientCredentialsGrant)
 
 
-def _refuse_unentitled(client: Client, grant_type: str) -> None:
+def _refuse_unentitled(client: Client | ProvenClient, grant_type: str) -> None:
     if grant_type not in client.grant_types:
         raise UnauthorizedClient
 

@@ -9,13 +9,11 @@ from typing import Any
 
 from werkzeug.datastructures import Headers, MultiDict
 
-from idp.clients import resource_identifiers
-from idp.db.models import Client
-from idp.oauth.client_auth import SECRET_METHODS, authenticate, read_credentials
+from idp.clients import ProvenClient, resource_identifiers
+from idp.oauth.client_auth import SECRET_METHODS, prove, read_credentials
 from idp.oauth.errors import InvalidClient
 from idp.oauth.server import required
 from idp.tokens import AccessTokenClaims, LiveToken, check_access_token, check_refresh_token, read_access_token
-from idp.users import subject_for
 from idp.web import current_services
 
 INACTIVE: dict[str, Any] = {"active": False}
@@ -30,20 +28,20 @@ def introspect(headers: Headers, form: MultiDict[str, str]) -> dict[str, Any]:
         raise InvalidClient
     token = required(form, "token")
     claims = read_access_token(token, keys=services.keys, issuer=settings.issuer, now=now)
-    with services.database.single_reads() as tx:
-        client = authenticate(tx, credentials, now)
+    with services.database.single_reads() as statements:
+        client = prove(statements, credentials, now)
         if claims is not None:
             if not _is_concerned(client, claims):
                 return INACTIVE
-            live = check_access_token(tx, claims=claims, settings=settings, now=now)
+            live = check_access_token(statements, claims=claims, settings=settings, now=now)
             return INACTIVE if live is None else _describe_access_token(live, claims, settings.issuer)
-        live = check_refresh_token(tx, token=token, settings=settings, keyring=services.keyring, now=now)
-        if live is None or live.client.id != client.id:
+        live = check_refresh_token(statements, token=token, settings=settings, keyring=services.keyring, now=now)
+        if live is None or live.client_id != client.id:
             return INACTIVE
         return _describe_refresh_token(live, settings.issuer)
 
 
-def _is_concerned(client: Client, claims: AccessTokenClaims) -> bool:
+def _is_concerned(client: ProvenClient, claims: AccessTokenClaims) -> bool:
     return claims.client_id == client.id or bool(set(claims.audience) & resource_identifiers(client))
 
 
@@ -56,7 +54,7 @@ def _describe_access_token(live: LiveToken, claims: AccessTokenClaims, issuer: s
         "aud": claims.audience[0] if len(claims.audience) == 1 else list(claims.audience),
         "client_id": claims.client_id,
         # What the client lost since the token was made is gone (I10).
-        "scope": " ".join(scope for scope in claims.scope if scope in live.client.scopes),
+        "scope": " ".join(scope for scope in claims.scope if scope in live.client_scopes),
         "iat": int(claims.issued_at.timestamp()),
         "exp": int(claims.expires_at.timestamp()),
         "jti": claims.jti,
@@ -65,26 +63,26 @@ def _describe_access_token(live: LiveToken, claims: AccessTokenClaims, issuer: s
 
 
 def _describe_refresh_token(live: LiveToken, issuer: str) -> dict[str, Any]:
-    assert live.user is not None, "a refresh token belongs to a person"
+    assert live.sub is not None, "a refresh token belongs to a person"
     answer: dict[str, Any] = {
         "active": True,
         "iss": issuer,
-        "sub": subject_for(live.user, live.client),
-        "client_id": live.client.id,
-        "scope": " ".join(scope for scope in live.family.scope if scope in live.client.scopes),
-        "iat": int(live.family.started_at.timestamp()),
+        "sub": live.sub,
+        "client_id": live.client_id,
+        "scope": " ".join(scope for scope in live.scope if scope in live.client_scopes),
+        "iat": int(live.started_at.timestamp()),
     }
     return answer | _of_the_sign_in(live)
 
 
 def _of_the_sign_in(live: LiveToken) -> dict[str, Any]:
-    if live.user is None:
+    if live.sub is None:
         return {}
     found: dict[str, Any] = {}
     if live.sid is not None:
         found["sid"] = live.sid
-    if live.family.auth_time is not None:
-        found["auth_time"] = int(live.family.auth_time.timestamp())
-    if live.family.acr is not None:
-        found["acr"] = live.family.acr
+    if live.auth_time is not None:
+        found["auth_time"] = int(live.auth_time.timestamp())
+    if live.acr is not None:
+        found["acr"] = live.acr
     return found

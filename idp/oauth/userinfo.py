@@ -13,7 +13,6 @@ from flask import Request
 from idp.oauth.errors import REALM
 from idp.oauth.server import FORM
 from idp.tokens import check_access_token, read_access_token
-from idp.users import subject_for
 from idp.users.claims import userinfo_claims
 from idp.web import current_services
 
@@ -41,19 +40,20 @@ def userinfo(request: Request) -> dict[str, Any]:
     claims = read_access_token(token, keys=services.keys, issuer=settings.issuer, now=now)
     if claims is None or settings.url("/oauth2/userinfo") not in claims.audience:
         raise _invalid_token()
-    with services.database.single_reads() as tx:
-        live = check_access_token(tx, claims=claims, settings=settings, now=now)
+    with services.database.single_reads() as statements:
+        live = check_access_token(statements, claims=claims, settings=settings, now=now)
     if live is None:
         raise _invalid_token()
-    scopes = [scope for scope in claims.scope if scope in live.client.scopes]
-    if live.user is None or "openid" not in scopes:
+    scopes = [scope for scope in claims.scope if scope in live.client_scopes]
+    person = live.person
+    if person is None or "openid" not in scopes:
         raise BearerError(
             error="insufficient_scope", description="The token was not given the scope openid.", status_code=403
         )
-    asked_by_name = (live.family.claims_request or {}).get("userinfo", {})
+    asked_by_name = (live.claims_request or {}).get("userinfo", {})
     return {
-        "sub": subject_for(live.user, live.client),
-        **userinfo_claims(live.user, scopes=scopes, claims_request_members=asked_by_name),
+        "sub": live.sub,
+        **userinfo_claims(person, scopes=scopes, claims_request_members=asked_by_name),
     }
 
 

@@ -5,11 +5,12 @@ what follows from a value: that is `idp.sessions` and `idp.tokens`. Settings rem
 """
 
 from idp.policy.change import Changed, PolicyProblem, ask_for_sign_in, find_revision, set_value, unset_value
-from idp.policy.in_force import SIGN_IN_AGAIN_SINCE, PolicyState, Row, list_in_force, read_in_force
-from idp.policy.in_statement import value_in_force
+from idp.policy.in_force import PolicyState, Row, list_in_force, read_in_force
+from idp.policy.in_statement import DECIDED, SIGN_IN_AGAIN_SINCE, value_in_force
 from idp.policy.knobs import KNOBS, Knob, find_knob, spell, to_integer
 
 __all__ = [
+    "DECIDED",
     "KNOBS",
     "SIGN_IN_AGAIN_SINCE",
     "Changed",

@@ -14,7 +14,8 @@ from idp import audit
 from idp.db.engine import Tx
 from idp.db.models import Client, PolicyValue
 from idp.db.types import to_microseconds
-from idp.policy.in_force import SIGN_IN_AGAIN_SINCE, read_in_force
+from idp.policy.in_force import read_in_force
+from idp.policy.in_statement import SIGN_IN_AGAIN_SINCE
 from idp.policy.knobs import KNOBS, Knob, Value, broken_order, find_knob, spell, to_integer
 from idp.settings import Settings
 

@@ -9,10 +9,9 @@ from sqlalchemy import select
 from idp.db.engine import Tx
 from idp.db.models import Client, PolicyValue
 from idp.db.types import from_microseconds
+from idp.policy.in_statement import SIGN_IN_AGAIN_SINCE
 from idp.policy.knobs import KNOBS, Knob, Value, from_integer
 from idp.settings import Settings
-
-SIGN_IN_AGAIN_SINCE = "sign_in_again_since"
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,12 @@ The check is one statement over session and user: validity is derived here and n
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, LargeBinary, Select, String, and_, bindparam, or_, select, update
+from sqlalchemy import BigInteger, ColumnElement, Dialect, LargeBinary, String, and_, bindparam, or_, select, update
 
-from idp.db.engine import Tx
+from idp.db.engine import SingleStatements, Tx
+from idp.db.fixed import FixedStatement
 from idp.db.models import Session, SessionKind, User
 from idp.db.types import micros, to_microseconds
 from idp.kit.opaque import Secret, hash_secret, make_handle, new_secret, split_handle
@@ -17,6 +19,25 @@ from idp.sessions.policy import PAGE_TOUCH_INTERVAL, SessionPolicy, is_live
 
 # After a renewal the previous cookie secret is read a little longer, for tabs that loaded at the same time.
 PREVIOUS_SECRET_GRACE = timedelta(seconds=30)
+
+
+class _Found(NamedTuple):
+    """What the statement finds: the session, whose it is, and whether the secret is the one before."""
+
+    id: str
+    user_id: str
+    sub: str
+    user_epoch: int
+    claims: dict[str, Any]
+    email: str | None
+    username: str | None
+    auth_time: datetime
+    amr: list[str]
+    acr: str | None
+    keep_signed_in: bool
+    started_at: datetime
+    last_active_at: datetime
+    was_previous_secret: bool
 
 
 @dataclass(frozen=True)
@@ -40,41 +61,42 @@ class CurrentSession:
     was_previous_secret: bool
 
 
-def find_current(tx: Tx, *, handle: str | None, now: datetime, policy: SessionPolicy) -> CurrentSession | None:
+def find_current(
+    statements: SingleStatements, *, handle: str | None, now: datetime, policy: SessionPolicy
+) -> CurrentSession | None:
     """The live browser session whose cookie value is `handle`, or None. One statement; none at all for garbage."""
     parts = split_handle(handle) if handle else None
     if parts is None:
         return None
     session_id, secret = parts
     presented = {"id": session_id, "hashed": hash_secret(secret.reveal()), "now": to_microseconds(now)}
-    row = tx.execute(_owner_of_cookie(policy), presented).one_or_none()
-    if row is None:
+    found: _Found | None = statements.one_or_none(_owner_of_cookie(statements.dialect, policy), presented)
+    if found is None:
         return None
-    session, user = row
     return CurrentSession(
-        id=session.id,
-        user_id=user.id,
-        sub=user.sub,
-        user_epoch=user.epoch,
-        user_display_name=user.claims.get("name") or user.username or user.email or "",
-        email=user.email,
-        username=user.username,
-        auth_time=session.auth_time,
-        amr=tuple(session.amr),
-        acr=session.acr,
-        keep_signed_in=session.keep_signed_in,
-        started_at=session.started_at,
-        last_active_at=session.last_active_at,
-        needs_touch=now - session.last_active_at >= PAGE_TOUCH_INTERVAL,
-        was_previous_secret=session.secret_hash != hash_secret(secret.reveal()),
+        id=found.id,
+        user_id=found.user_id,
+        sub=found.sub,
+        user_epoch=found.user_epoch,
+        user_display_name=found.claims.get("name") or found.username or found.email or "",
+        email=found.email,
+        username=found.username,
+        auth_time=found.auth_time,
+        amr=tuple(found.amr),
+        acr=found.acr,
+        keep_signed_in=found.keep_signed_in,
+        started_at=found.started_at,
+        last_active_at=found.last_active_at,
+        needs_touch=now - found.last_active_at >= PAGE_TOUCH_INTERVAL,
+        was_previous_secret=bool(found.was_previous_secret),
     )
 
 
 @lru_cache(maxsize=8)
-def _owner_of_cookie(policy: SessionPolicy) -> Select[Session, User]:
+def _owner_of_cookie(dialect: Dialect, policy: SessionPolicy) -> FixedStatement:
     # Written once per policy: every page asks it, and making the expression costs more than the database's answer.
     moment, hashed = bindparam("now", type_=BigInteger()), bindparam("hashed", type_=LargeBinary())
-    return (
+    statement = (
         select(Session, User)
         .join(User, User.id == Session.user_id)
         .where(
@@ -89,6 +111,23 @@ def _owner_of_cookie(policy: SessionPolicy) -> Select[Session, User]:
             User.deleted_at.is_(None),
         )
     )
+    columns = (
+        Session.id,
+        Session.user_id,
+        User.sub,
+        User.epoch,
+        User.claims,
+        User.email,
+        User.username,
+        Session.auth_time,
+        Session.amr,
+        Session.acr,
+        Session.keep_signed_in,
+        Session.started_at,
+        Session.last_active_at,
+        (Session.secret_hash != hashed).label("was_previous_secret"),
+    )
+    return FixedStatement(statement, columns, dialect, row=_Found._make)
 
 
 def has_cookie_secret(secret: Secret, now: datetime) -> ColumnElement[bool]:

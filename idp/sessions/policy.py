@@ -132,7 +132,7 @@ def is_live(
             micros(_FAMILY.last_used_at) > idle_cutoff,
             or_(session.kind == SessionKind.APP, _FAMILY_CLIENT.refresh_extends_session),
         )
-        .correlate(session, *([client] if client is not None else []))
+        .correlate(session, decisions.DECIDED, *([client] if client is not None else []))
     )
     return and_(
         session.ended_at.is_(None),

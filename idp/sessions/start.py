@@ -179,7 +179,7 @@ def _lock_previous(tx: Tx, handle: str | None, policy: SessionPolicy, now: datet
             has_cookie_secret(secret, now),
             is_live(now, policy),
         )
-        .with_for_update(key_share=True)
+        .with_for_update(key_share=True, of=Session)
         .execution_options(populate_existing=True)
     ).one_or_none()
 

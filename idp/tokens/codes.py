@@ -309,6 +309,6 @@ def _lock_live_session(tx: Tx, session_id: str, settings: Settings, now: datetim
             .where(User.id == Session.user_id, User.disabled_at.is_(None), User.deleted_at.is_(None))
             .exists(),
         )
-        .with_for_update(key_share=True)
+        .with_for_update(key_share=True, of=Session)
         .execution_options(populate_existing=True)
     ).one_or_none()

@@ -3,10 +3,13 @@
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import ColumnElement, Dialect, bindparam, func, insert, literal_column
 
-from idp.db.engine import Tx
+from idp.clients import ProvenClient
+from idp.db.engine import SingleStatements, Tx
+from idp.db.fixed import FixedStatement
 from idp.db.models import (
     AuthorizationCode,
     Client,
@@ -20,7 +23,7 @@ from idp.db.models import (
 from idp.db.types import micros
 from idp.kit.identifiers import new_identifier, shard_key_in, shard_key_of
 from idp.kit.keyring import Keyring
-from idp.kit.opaque import Secret, hash_secret
+from idp.kit.opaque import Secret, hash_secret, new_secret
 from idp.policy import value_in_force
 from idp.settings import Settings
 from idp.tokens.issued import (
@@ -93,35 +96,65 @@ def start_user_family(
 
 
 def issue_client_credentials(
-    tx: Tx, *, client: Client, scope: tuple[str, ...], resources: list[str], settings: Settings, now: datetime
+    statements: SingleStatements,
+    *,
+    client: ProvenClient,
+    scope: tuple[str, ...],
+    resources: list[str],
+    settings: Settings,
+    now: datetime,
 ) -> Issued:
-    """A family without user and without refresh token (RFC 6749 §4.4.3). The client was authenticated in this `tx`."""
-    family = TokenFamily(
-        id=new_identifier(shard_key_of(client.id), now),
-        client_id=client.id,
-        grant_type=GrantType.CLIENT_CREDENTIALS,
-        generation=1,
-        last_used_at=now,
-        access_expires_at=access_expiry(now, access_lifetime(client, settings)),
-        scope=scope,
-        resources=audience_of(client, resources, settings),
-        claims_request={},
-        amr=[],
-        started_at=now,
+    """A family without user and refresh token (RFC 6749 §4.4.3), for a client proven just now. One statement."""
+    granted = audience_of(client, resources, settings)
+    expires_at = access_expiry(now, access_lifetime(client, settings))
+    family_id = new_identifier(shard_key_of(client.id), now)
+    statements.one_or_none(
+        _family_of_client(statements.dialect),
+        {
+            "id": family_id,
+            "client_id": client.id,
+            "last_used_at": now,
+            "access_expires_at": expires_at,
+            "scope": scope,
+            "resources": granted,
+            "started_at": now,
+        },
     )
-    tx.add(family)
-    tx.flush()
-    return issued_from_family(
-        family,
-        client=client,
-        user=None,
+    return Issued(
+        family_id=family_id,
+        jti=new_secret(128).reveal(),
+        client_id=client.id,
         sub=CLIENT_SUBJECT_PREFIX + client.id,
+        user_id=None,
+        session_id=None,
         sid=None,
+        scope=scope,
+        resources=granted,
+        auth_time=None,
+        amr=[],
+        acr=None,
         nonce=None,
+        claims_request={},
+        issued_at=now,
+        access_expires_at=expires_at,
         refresh_token=None,
-        now=now,
+        id_token_alg=client.id_token_signed_response_alg,
         outcome="client_credentials",
     )
+
+
+@lru_cache(maxsize=2)
+def _family_of_client(dialect: Dialect) -> FixedStatement:
+    given = ("id", "client_id", "last_used_at", "access_expires_at", "scope", "resources", "started_at")
+    table = TokenFamily.__table__
+    values = {name: bindparam(name, type_=table.c[name].type) for name in given}
+    constants = {
+        "grant_type": GrantType.CLIENT_CREDENTIALS,
+        "generation": 1,
+        "claims_request": literal_column("'{}'"),
+        "amr": literal_column("'[]'"),
+    }
+    return FixedStatement(insert(TokenFamily).values(**values, **constants), (TokenFamily.id,), dialect)
 
 
 def is_new_enough() -> ColumnElement[bool]:

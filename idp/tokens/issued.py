@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from idp.clients import ProvenClient
 from idp.db.models import Client, TokenFamily, User
 from idp.kit.clock import whole_second_after
 from idp.kit.opaque import Secret, new_secret
@@ -62,7 +63,7 @@ def refuse_grant(detail: str) -> Refused:
     return Refused("invalid_grant", "The grant is not valid, has ended or was used before. Sign in again.", detail)
 
 
-def access_lifetime(client: Client, settings: Settings) -> timedelta:
+def access_lifetime(client: Client | ProvenClient, settings: Settings) -> timedelta:
     """The lifetime of a client's access tokens."""
     return client.access_token_lifetime or settings.access_token_lifetime
 
@@ -73,7 +74,7 @@ def access_expiry(now: datetime, lifetime: timedelta) -> datetime:
     return expiry if expiry > now else whole_second_after(now)
 
 
-def audience_of(client: Client, resources: list[str], settings: Settings) -> list[str]:
+def audience_of(client: Client | ProvenClient, resources: list[str], settings: Settings) -> list[str]:
     """RFC 8707 §2.2, RFC 9068 §3: what was asked for, else the client's default resource, else our userinfo."""
     return resources or [client.default_resource or settings.url("/oauth2/userinfo")]
 

@@ -70,9 +70,9 @@ def refresh(
         row = None
         # Before the one statement, which would rotate: the answer to a wrong resource carries no successor.
         if not resources or _was_granted(database, presented):
-            with database.autocommit() as connection:
+            with database.autocommit() as statements:
                 row = rotate_or_hold(
-                    connection,
+                    statements,
                     genuine,
                     client_id=client_id,
                     is_authenticated=is_authenticated,

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, Dialect, and_, bindparam, case, func, or_, select, update
 from sqlalchemy.types import BigInteger, LargeBinary, String
 
-from idp.db.fixed import FixedStatement
+from idp.db.fixed import FixedStatement, SingleStatements
 from idp.db.models import Client, RefreshRotation, Session, SessionClient, TokenFamily, User
 from idp.db.types import has_word, micros, to_microseconds
 from idp.sessions import SessionPolicy, is_live, is_part_live
@@ -62,7 +62,7 @@ _COLUMNS = (
 
 
 def rotate_or_hold(
-    connection: Connection,
+    statements: SingleStatements,
     token: RefreshToken,
     *,
     client_id: str,
@@ -84,13 +84,13 @@ def rotate_or_hold(
         **{f"word_{place}": f" {word} " for place, word in enumerate(words)},
     }
     statement = _statement(
-        connection.dialect, terms, returns_all=not is_sqlite, is_authenticated=is_authenticated, words=len(words)
+        statements.dialect, terms, returns_all=not is_sqlite, is_authenticated=is_authenticated, words=len(words)
     )
-    changed = statement.one_or_none(connection, parameters)
+    changed = statements.one_or_none(statement, parameters)
     if changed is None or not is_sqlite:
         return changed
     # SQLite returns only the target's columns; one SELECT in the same transaction fetches the rest.
-    return connection.execute(_whole_row(terms), {**_moments(now), "family": token.family_id}).one()
+    return statements.one_or_none(_fixed_row(statements.dialect, terms), parameters)
 
 
 @lru_cache(maxsize=64)
@@ -137,8 +137,13 @@ def _statement(
 
 
 @lru_cache(maxsize=8)
+def _fixed_row(dialect: Dialect, terms: Terms) -> FixedStatement:
+    return FixedStatement(_whole_row(terms), (*_COLUMNS, _expiry(terms).label("exp")), dialect)
+
+
+@lru_cache(maxsize=8)
 def _whole_row(terms: Terms) -> Any:
-    """The row that `rotate_or_hold` returns, read by itself; takes the parameters `family_id`, `now`, `second`."""
+    """The row that `rotate_or_hold` returns, read by itself; takes the parameters `family` and `second`."""
     return select(*_COLUMNS, _expiry(terms).label("exp")).where(
         TokenFamily.id == bindparam("family", type_=String()), *_joined()
     )

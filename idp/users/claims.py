@@ -5,7 +5,8 @@ another type than the standard's is left out rather than sent: RPs break on empt
 """
 
 from collections.abc import Collection, Iterable
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from idp.db.models import User
 
@@ -37,8 +38,18 @@ CLAIMS_SUPPORTED: tuple[str, ...] = tuple(CLAIM_SCOPES)
 _ADDRESS_MEMBERS = ("formatted", "street_address", "locality", "region", "postal_code", "country")
 
 
+class PersonClaims(NamedTuple):
+    """What we know of a person that may be told, without the rest of their row."""
+
+    username: str | None
+    email: str | None
+    email_verified_at: datetime | None
+    claims: dict[str, Any]
+    claims_updated_at: datetime
+
+
 def userinfo_claims(
-    user: User, *, scopes: Iterable[str], claims_request_members: Collection[str] = ()
+    user: User | PersonClaims, *, scopes: Iterable[str], claims_request_members: Collection[str] = ()
 ) -> dict[str, Any]:
     """The claims that `scopes` give and those asked for by name, as far as we know them. Without `sub`."""
     wanted = [claim for scope in scopes for claim in SCOPE_CLAIMS.get(scope, ())]
@@ -59,7 +70,7 @@ def display_name(user: User) -> str:
     return _text(claims.get("name")) or full or user.username or user.email or ""
 
 
-def _value_of(user: User, claim: str) -> Any:
+def _value_of(user: User | PersonClaims, claim: str) -> Any:
     stored = (user.claims or {}).get(claim)
     match claim:
         case "email":

@@ -27,8 +27,8 @@ def current_session() -> CurrentSession | None:
         handle = read_handle(request)
         g.current_session = None
         if handle:
-            with services.database.single_reads() as tx:
-                session = find_current(tx, handle=handle, now=services.clock.now(), policy=services.policy)
+            with services.database.single_reads() as statements:
+                session = find_current(statements, handle=handle, now=services.clock.now(), policy=services.policy)
             if session is not None and (request.method in {"GET", "HEAD"} or not session.was_previous_secret):
                 g.current_session = session
     found: CurrentSession | None = g.current_session

@@ -116,21 +116,3 @@ def test_a_writer_that_waits_too_long_for_the_embedded_database_is_told_so(
             pass
         with database.reading() as tx:  # readers are never in the way
             assert tx.execute(text("SELECT 1")).scalar_one() == 1
-
-
-def test_single_reads_are_transactions_of_their_own_and_the_connection_forgets_that_afterwards(heart: Heart) -> None:
-    person = heart.person()
-    clock = "SELECT transaction_timestamp()"
-
-    with heart.database.reading() as tx:
-        if not heart.database.is_sqlite:
-            assert tx.execute(text(clock)).scalar() == tx.execute(text(clock)).scalar()
-    with heart.database.single_reads() as tx:
-        if not heart.database.is_sqlite:
-            assert tx.execute(text(clock)).scalar() != tx.execute(text(clock)).scalar()
-        assert tx.get(User, person.id) is not None
-    with heart.database.transaction() as tx:  # the connection is as it was: what raises is rolled back
-        tx.execute(update(User).values(epoch=7))
-        tx.rollback()
-
-    assert heart.all(User, User.epoch == 7) == []

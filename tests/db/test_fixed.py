@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import LargeBinary, String, bindparam, literal, select
+from sqlalchemy import LargeBinary, String, bindparam, cast, func, insert, literal, select, update
+from sqlalchemy.exc import IntegrityError, MultipleResultsFound
 
 from idp.db.fixed import FixedStatement
 from idp.db.models import Client, TokenFamily
@@ -19,9 +20,9 @@ def test_a_row_has_the_types_of_its_columns(heart: Heart) -> None:
         select(Client).where(Client.id == bindparam("client", type_=String())), columns, heart.database.engine.dialect
     )
 
-    with heart.database.autocommit() as connection:
-        row = fixed.one_or_none(connection, {"client": client.id})
-        nobody = fixed.one_or_none(connection, {"client": "nobody"})
+    with heart.database.autocommit() as statements:
+        row = statements.one_or_none(fixed, {"client": client.id})
+        nobody = statements.one_or_none(fixed, {"client": "nobody"})
 
     assert (row.id, row.scopes, row.redirect_uris) == (client.id, client.scopes, client.redirect_uris)
     assert (row.created_at, row.refresh_rotation) == (client.created_at, client.refresh_rotation)
@@ -36,8 +37,8 @@ def test_awkward_text_comes_back_as_it_was(heart: Heart, place: str) -> None:
     statement = select(Client).where(Client.id == bindparam("client", type_=String()))
     fixed = FixedStatement(statement, (given.label("echo"),), heart.database.engine.dialect)
 
-    with heart.database.autocommit() as connection:
-        row = fixed.one_or_none(connection, {"client": client.id, "text": AWKWARD})
+    with heart.database.autocommit() as statements:
+        row = statements.one_or_none(fixed, {"client": client.id, "text": AWKWARD})
 
     assert row.echo == AWKWARD
 
@@ -47,8 +48,8 @@ def test_what_a_request_brings_is_never_part_of_the_text(heart: Heart) -> None:
     statement = select(Client).where(Client.id == bindparam("client", type_=String()))
     fixed = FixedStatement(statement, (Client.id,), heart.database.engine.dialect)
 
-    with heart.database.autocommit() as connection:
-        assert fixed.one_or_none(connection, {"client": "' OR ''='"}) is None
+    with heart.database.autocommit() as statements:
+        assert statements.one_or_none(fixed, {"client": "' OR ''='"}) is None
 
 
 def test_bytes_cannot_be_returned_and_are_refused_when_the_statement_is_written(heart: Heart) -> None:
@@ -63,9 +64,49 @@ def test_the_connection_is_left_as_it_was(heart: Heart) -> None:
     statement = select(Client).where(Client.id == bindparam("client", type_=String()))
     fixed = FixedStatement(statement, (Client.created_at,), heart.database.engine.dialect)
 
-    with heart.database.autocommit() as connection:
-        assert fixed.one_or_none(connection, {"client": client.id}).created_at == heart.now
-        usual = connection.execute(select(Client.created_at).where(Client.id == client.id)).scalar_one()
+    with heart.database.autocommit() as statements:
+        assert statements.one_or_none(fixed, {"client": client.id}).created_at == heart.now
+    with heart.database.transaction() as tx:  # it holds one transaction open again, and what is rolled back is undone
+        usual = tx.scalar(select(Client.created_at).where(Client.id == client.id))
+        tx.execute(update(Client).values(name="changed"))
+        tx.rollback()
 
     assert usual == heart.now
     assert isinstance(usual, datetime)
+    assert heart.all(Client, Client.name == "changed") == []
+
+
+def test_two_rows_are_an_error(heart: Heart) -> None:
+    heart.client(), heart.client()
+    fixed = FixedStatement(select(Client), (Client.id,), heart.database.engine.dialect)
+
+    with pytest.raises(MultipleResultsFound), heart.database.single_reads() as statements:
+        statements.one_or_none(fixed, {})
+
+
+def test_an_error_of_the_driver_is_sqlalchemys_and_costs_nobody_the_connection(heart: Heart) -> None:
+    """Desks answer 503 to SQLAlchemy's errors; what the driver says must not pass them by as a 500."""
+    client = heart.client()
+    statement = insert(Client).values(id=bindparam("client", type_=String()), name="twice")
+    again = FixedStatement(statement, (Client.id,), heart.database.engine.dialect)
+    asks = FixedStatement(
+        select(Client).where(Client.id == bindparam("client", type_=String())),
+        (Client.id,),
+        heart.database.engine.dialect,
+    )
+
+    with pytest.raises(IntegrityError), heart.database.autocommit() as statements:
+        statements.one_or_none(again, {"client": client.id})
+
+    with heart.database.single_reads() as statements:
+        assert statements.one_or_none(asks, {"client": client.id}).id == client.id
+
+
+@pytest.mark.parametrize("database_backend", ["postgresql"], indirect=True)
+def test_each_statement_is_a_transaction_of_its_own(heart: Heart) -> None:
+    began = cast(func.transaction_timestamp(), String).label("began")
+    asks = FixedStatement(select(began), (began,), heart.database.engine.dialect)
+
+    for opened in (heart.database.single_reads, heart.database.autocommit):
+        with opened() as statements:
+            assert statements.one_or_none(asks, {}).began != statements.one_or_none(asks, {}).began

@@ -13,10 +13,13 @@ from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import Integer, literal, select
+from sqlalchemy.exc import OperationalError
 from werkzeug.test import TestResponse
 
 from idp.db.bounded import BATCH_SECONDS, REQUEST_SECONDS
 from idp.db.engine import BUSY_TIMEOUT_SECONDS, Database
+from idp.db.fixed import FixedStatement
 from idp.db.models import LogoutDelivery, Session, TokenFamily
 from idp.outbox.wake import WakeUp
 from tests.support.characters import Provider, RelyingParty, Tokens
@@ -164,17 +167,24 @@ def test_no_wait_for_the_database_is_longer_than_five_seconds() -> None:
     assert BATCH_SECONDS > 30, "statement_timeout speaks first"
 
 
+def numbered(database: Database, number: int) -> FixedStatement:
+    """A statement that answers with this number."""
+    column = literal(number, Integer()).label("number")
+    return FixedStatement(select(column), (column,), database.engine.dialect)
+
+
 def test_an_answer_that_comes_too_late_is_never_taken_for_the_next_ones(proxy: PostgresProxy) -> None:
     database = Database(open_engine(proxy.url), answer_seconds=0.5)
-    with database.autocommit() as connection:
-        assert connection.exec_driver_sql("SELECT 1").scalar_one() == 1
+    one, two, three = (numbered(database, number) for number in (1, 2, 3))
+    with database.autocommit() as statements:
+        assert statements.one_or_none(one, {}).number == 1
     proxy.hang()
-    with pytest.raises(Exception, match="timeout"), database.autocommit() as connection:
-        connection.exec_driver_sql("SELECT 2").scalar_one()
+    with pytest.raises(OperationalError, match="timeout"), database.autocommit() as statements:
+        statements.one_or_none(two, {})
     proxy.flow()
 
-    with database.autocommit() as connection:
-        assert connection.exec_driver_sql("SELECT 3").scalar_one() == 3
+    with database.autocommit() as statements:
+        assert statements.one_or_none(three, {}).number == 3
     database.engine.dispose()
 
 

@@ -102,9 +102,9 @@ class Recorder:
         return read.generation, self._seconds(answer.access_expires_at)
 
     def _introspect(self, node: Database, presented: Presented) -> bool:
-        with node.reading() as tx:
+        with node.single_reads() as statements:
             live = tokens.check_refresh_token(
-                tx,
+                statements,
                 token=self._token(presented.generation).reveal(),
                 settings=self.heart.settings,
                 keyring=self.heart.keyring,

@@ -6,7 +6,6 @@ from typing import Any
 
 from sqlalchemy import event
 
-from idp import tokens
 from idp.db.models import AuthorizationCode, EndReason, LogoutDelivery, Session, StoredRequest, TokenFamily, User
 from idp.retention import count_people_live_since, end_live_since, invalidate_half_way
 from idp.sessions import Actor
@@ -88,10 +87,7 @@ def test_what_was_half_way_is_worthless(heart: Heart) -> None:
     service = heart.client(redirect_uris=[], grant_types=("client_credentials",))
     heart.code(session, client)
     put_aside(heart)
-    with heart.database.transaction() as tx:
-        issued = tokens.issue_client_credentials(
-            tx, client=service, scope=(), resources=[], settings=heart.settings, now=heart.now
-        )
+    issued = heart.service_tokens(service)
 
     restore(heart, heart.now, limit=1)
 

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import select
 
 from idp import clients, policy, sessions, tokens, users
-from idp.clients import ClientSpec
+from idp.clients import ClientSpec, ProvenClient
 from idp.db.engine import Database
 from idp.db.models import Client, EndReason, Session, TokenFamily, User
 from idp.kit.keyring import Keyring
@@ -123,8 +123,16 @@ class Heart:
         return started
 
     def current(self, handle: Secret) -> sessions.CurrentSession | None:
-        with self.database.reading() as tx:
-            return sessions.find_current(tx, handle=handle.reveal(), now=self.now, policy=self.policy)
+        with self.database.single_reads() as statements:
+            return sessions.find_current(statements, handle=handle.reveal(), now=self.now, policy=self.policy)
+
+    def service_tokens(self, client: Client) -> Issued:
+        """What a client that speaks for itself gets."""
+        with self.database.autocommit() as statements:
+            proven = ProvenClient(*(getattr(client, name) for name in ProvenClient._fields))
+            return tokens.issue_client_credentials(
+                statements, client=proven, scope=(), resources=[], settings=self.settings, now=self.now
+            )
 
     def code(self, session: StartedSession, client: Client, scope: str = "openid", **request: Any) -> Secret:
         with self.database.transaction() as tx:

@@ -64,9 +64,13 @@ def test_introspection_does_not_call_active_what_a_refresh_would_refuse(
     heart.clock.advance(seconds=after.total_seconds())
     assert first.refresh_token is not None
 
-    with heart.database.reading() as tx:
+    with heart.database.single_reads() as statements:
         live = tokens.check_refresh_token(
-            tx, token=first.refresh_token.reveal(), settings=heart.settings, keyring=heart.keyring, now=heart.now
+            statements,
+            token=first.refresh_token.reveal(),
+            settings=heart.settings,
+            keyring=heart.keyring,
+            now=heart.now,
         )
 
     assert live is None

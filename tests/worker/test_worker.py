@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from idp import outbox
@@ -271,8 +272,8 @@ def test_when_the_server_cuts_every_connection_the_worker_connects_and_listens_a
     with running(open_services(allow=[receiver], worker_poll_lifetime=POLL)):
         sign_out(heart, client)
         until(lambda: all_told(heart))
-        with heart.database.autocommit() as connection:
-            connection.exec_driver_sql(_CUT_OTHERS)
+        with heart.database.reading() as tx:
+            tx.execute(text(_CUT_OTHERS))
         heart.database.engine.dispose()
         sign_out(heart, client)
         until(lambda: all_told(heart))
