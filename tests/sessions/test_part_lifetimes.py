@@ -43,9 +43,11 @@ def sweep(heart: Heart) -> int:
 
 def is_active(heart: Heart, issued: Issued) -> bool:
     assert issued.refresh_token is not None
-    with heart.database.reading() as tx:
+    with heart.database.single_reads() as statements:
         token = issued.refresh_token.reveal()
-        found = check_refresh_token(tx, token=token, settings=heart.settings, keyring=heart.keyring, now=heart.now)
+        found = check_refresh_token(
+            statements, token=token, settings=heart.settings, keyring=heart.keyring, now=heart.now
+        )
     return found is not None
 
 
