@@ -4,6 +4,9 @@
 after it.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from flask import Flask
 
 from idp import account, login, logout, oauth, operation, web
@@ -14,10 +17,18 @@ from idp.settings import Settings, load_settings
 from idp.web.services import EXTENSION, build_services
 
 
+class _Service(Flask):
+    """Flask, spared a question that it asks at every call of a hook or view."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """The function itself: nothing of ours is a coroutine."""
+        return func
+
+
 def create_app(settings: Settings | None = None, *, clock: Clock | None = None) -> Flask:
     """The application. Without `settings`, they are read from the environment; `SettingsError` says what is wrong."""
     settings = settings or load_settings()
-    app = Flask("idp", static_folder=None, template_folder=None)
+    app = _Service("idp", static_folder=None, template_folder=None)
     url = normalized_url(settings.database_url)
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(url, settings.database_pool_size)

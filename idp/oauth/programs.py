@@ -69,8 +69,8 @@ def answer_preflight() -> Response | None:
 def open_to_browsers(response: Response) -> Response:
     """Let scripts of any origin read the answer. Never with credentials: cookies mean nothing at these endpoints."""
     if _is_open():
-        response.headers["Access-Control-Allow-Origin"] = "*"
-        response.headers["Access-Control-Expose-Headers"] = "WWW-Authenticate"
+        response.headers.add("Access-Control-Allow-Origin", "*")
+        response.headers.add("Access-Control-Expose-Headers", "WWW-Authenticate")
     return response
 
 

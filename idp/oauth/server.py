@@ -128,13 +128,13 @@ def json_response(
     body: Mapping[str, object], *, status: int = 200, headers: Iterable[tuple[str, str]] = ()
 ) -> Response:
     """A JSON answer that no cache keeps."""
-    response = Response(json.dumps(body, separators=(",", ":")), status=status, mimetype="application/json")
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["Pragma"] = "no-cache"
-    for name, value in headers:
-        if name == "WWW-Authenticate":
-            response.headers[name] = value
-    return response
+    challenges = [(name, value) for name, value in headers if name == "WWW-Authenticate"]
+    return Response(
+        json.dumps(body, separators=(",", ":")),
+        status=status,
+        headers=[("Cache-Control", "no-store"), ("Pragma", "no-cache"), *challenges],
+        mimetype="application/json",
+    )
 
 
 def error_response(error: OAuth2Error) -> Response:

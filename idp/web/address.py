@@ -7,6 +7,7 @@ stands further left was written by the client and may be a lie (CVE-2023-36456 i
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from flask import Request
@@ -40,6 +41,7 @@ def find_client_address(peer: str, forwarded_for: str, *, trusted: Sequence[IPv4
     return str(address)
 
 
+@lru_cache(maxsize=4096)
 def _parse(text: str) -> IPv4Address | IPv6Address | None:
     text = text.strip().strip('"')
     if match := _WITH_PORT.match(text):

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from flask import Flask, g, request
+from flask import Flask, Request, Response, g, request
 from flask import session as browser_cookie
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from flask_wtf.csrf import CSRFError, CSRFProtect  # type: ignore[import-untyped]
 
 from idp.kit.keyring import Keyring
@@ -43,6 +44,21 @@ class _FormProtection(CSRFProtect):  # type: ignore[misc]
             raise CSRFError("The form was sent from another site.")
 
 
+class _BrowserCookie(SecureCookieSessionInterface):
+    """Flask's signed cookie, left alone by requests that bring none: programs send most of all requests."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """What the cookie holds. Flask makes ready to verify before it looks whether there is one."""
+        if self.get_cookie_name(app) not in request.cookies:
+            return SecureCookieSession()
+        return super().open_session(app, request)
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Set the cookie if need be; whoever neither read nor changed it has nothing to say."""
+        if session.accessed or session.modified:
+            super().save_session(app, session, response)
+
+
 csrf = _FormProtection()
 View = TypeVar("View", bound=Callable[..., object])
 
@@ -70,6 +86,7 @@ def init_browser_cookie(app: Flask) -> None:
         # Its check of the Referer trusts the Host header and fails behind TLS proxies; `_FormProtection` has ours.
         WTF_CSRF_SSL_STRICT=False,
     )
+    app.session_interface = _BrowserCookie()
     csrf.init_app(app)
 
 

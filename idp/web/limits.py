@@ -29,10 +29,12 @@ def refuse_unreadable() -> None:
     """Raise BadRequest for a path, query or form that no parameter of ours could be. Oversized bodies raise 413."""
     if not is_storable(request.path) or _REPLACED in request.path:
         raise BadRequest("The path is not valid text.")
-    if len(request.query_string) > MAXIMUM_QUERY:
-        raise BadRequest("The query is too long.")
-    _refuse_undecodable(request.query_string)
-    _refuse_unstorable(request.args.items(multi=True))
+    query = request.query_string
+    if query:
+        if len(query) > MAXIMUM_QUERY:
+            raise BadRequest("The query is too long.")
+        _refuse_undecodable(query)
+        _refuse_unstorable(request.args.items(multi=True))
     if request.method not in {"GET", "HEAD", "OPTIONS"}:
         _refuse_unstorable(request.form.items(multi=True))
 
