@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Select, func, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, select, update
 
 from idp.db.engine import Tx
 from idp.db.models import LogoutDelivery
@@ -139,9 +139,9 @@ def _lockable(
     )
 
 
-def find_next_due(tx: Tx, *, full_hosts: frozenset[str] = frozenset()) -> datetime | None:
+def find_next_due(tx: Tx | Connection, *, full_hosts: frozenset[str] = frozenset()) -> datetime | None:
     """When the next pending notice is due (the past: now), `full_hosts` left aside; None when nothing is pending."""
     statement = select(LogoutDelivery.next_attempt_at).where(_IS_PENDING)
     if full_hosts:
         statement = statement.where(LogoutDelivery.host.not_in(sorted(full_hosts)))
-    return tx.scalars(statement.order_by(LogoutDelivery.next_attempt_at).limit(1)).one_or_none()
+    return tx.execute(statement.order_by(LogoutDelivery.next_attempt_at).limit(1)).scalar_one_or_none()

@@ -52,8 +52,8 @@ class Delivering:
         poll = settings.worker_poll_lifetime.total_seconds()
         full_hosts = self._hosts.find_full_hosts()
         # Look before claiming: on SQLite a claim takes the one writer's place, and every commit wakes us.
-        with services.database.single_reads() as tx:
-            due_at = outbox.find_next_due(tx, full_hosts=full_hosts)
+        with services.database.single_core_statements(writes=False) as connection:
+            due_at = outbox.find_next_due(connection, full_hosts=full_hosts)
         if due_at is None:
             return poll
         now = services.clock.now()

@@ -47,7 +47,7 @@ def attempt(services: Services, claimed: Claimed) -> bool:
     now = services.clock.now()
     step = outbox.next_step(outcome, claimed, now=now, settings=services.settings, jitter=random.random())  # noqa: S311
     # One statement: there is nothing to begin and to commit around it.
-    with services.database.autocommit() as connection:
+    with services.database.single_core_statements(writes=True) as connection:
         is_recorded = outbox.settle(connection, claimed, step, outcome, now=now)
     result = step.state if isinstance(step, Settle) else "retry"
     metrics.count_delivery(result if is_recorded else "lost_lease")

@@ -5,7 +5,6 @@ from functools import partial
 
 import pytest
 
-from idp import tokens
 from idp.db.models import (
     AuthorizationCode,
     DeniedAccessToken,
@@ -75,10 +74,8 @@ def test_redeeming_a_code_that_is_being_purged_is_refused_and_no_error(heart: He
 
 def test_denials_budgets_and_tokens_of_services_go_when_they_mean_nothing_any_more(heart: Heart) -> None:
     service = heart.client(redirect_uris=[], grant_types=("client_credentials",))
+    heart.service_tokens(service)
     with heart.database.transaction() as tx:
-        tokens.issue_client_credentials(
-            tx, client=service, scope=(), resources=[], settings=heart.settings, now=heart.now
-        )
         reserve_guess(
             tx, person="ada", address="192.0.2.1", now=heart.now, settings=heart.settings, keyring=heart.keyring
         )

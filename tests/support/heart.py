@@ -126,12 +126,12 @@ class Heart:
         with self.database.single_reads() as statements:
             return sessions.find_current(statements, handle=handle.reveal(), now=self.now, policy=self.policy)
 
-    def service_tokens(self, client: Client) -> Issued:
+    def service_tokens(self, client: Client, scope: tuple[str, ...] = ()) -> Issued:
         """What a client that speaks for itself gets."""
         with self.database.autocommit() as statements:
             proven = ProvenClient(*(getattr(client, name) for name in ProvenClient._fields))
             return tokens.issue_client_credentials(
-                statements, client=proven, scope=(), resources=[], settings=self.settings, now=self.now
+                statements, client=proven, scope=scope, resources=[], settings=self.settings, now=self.now
             )
 
     def code(self, session: StartedSession, client: Client, scope: str = "openid", **request: Any) -> Secret:

@@ -82,10 +82,7 @@ def test_an_app_session_is_the_sign_in_of_its_browser_on_the_device_of_the_app(h
 def test_client_credentials_are_the_clients_own_and_nobodys_else(heart: Heart) -> None:
     client = heart.client()
 
-    with heart.database.transaction() as tx:
-        issued = tokens.issue_client_credentials(
-            tx, client=client, scope=("files",), resources=[], settings=heart.settings, now=heart.now
-        )
+    issued = heart.service_tokens(client, scope=("files",))
 
     assert (issued.client_id, issued.user_id, issued.session_id, issued.sid) == (client.id, None, None, None)
     assert (issued.sub, issued.scope, issued.refresh_token) == (f"client:{client.id}", ("files",), None)
