@@ -143,7 +143,7 @@ def test_many_are_paged_without_losing_or_repeating_one_at_the_same_price(site: 
     here = site.signed_in("ada")
     seen: list[str] = []
     path = "/account/receipts"
-    here.page(path)
+    page = here.page(path)
     while path:
         with statements_of(site.engine) as statements:
             page = here.page(path)

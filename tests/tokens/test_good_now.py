@@ -25,12 +25,16 @@ def good(heart: Heart, issued: Issued, **claims: Any) -> tuple[bool, bool]:
         "expires_at": issued.access_expires_at,
     }
     assert issued.refresh_token is not None
-    with heart.database.reading() as tx:
+    with heart.database.single_reads() as statements:
         access = tokens.check_access_token(
-            tx, claims=AccessTokenClaims(**{**said, **claims}), settings=heart.settings, now=heart.now
+            statements, claims=AccessTokenClaims(**{**said, **claims}), settings=heart.settings, now=heart.now
         )
         refresh = tokens.check_refresh_token(
-            tx, token=issued.refresh_token.reveal(), settings=heart.settings, keyring=heart.keyring, now=heart.now
+            statements,
+            token=issued.refresh_token.reveal(),
+            settings=heart.settings,
+            keyring=heart.keyring,
+            now=heart.now,
         )
     return access is not None, refresh is not None
 
