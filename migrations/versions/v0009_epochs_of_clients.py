@@ -15,7 +15,7 @@ depends_on = None
 def upgrade() -> None:
     """Expand."""
     with op.batch_alter_table("clients", schema=None) as batch_op:
-        batch_op.add_column(sa.Column("epoch", sa.BigInteger(), server_default=sa.text("0"), nullable=False))
+        batch_op.add_column(sa.Column("epoch", sa.BigInteger(), nullable=False, server_default=sa.text("0")))
     with op.batch_alter_table("authorization_codes", schema=None) as batch_op:
         batch_op.add_column(sa.Column("client_epoch", sa.BigInteger(), nullable=True))
 

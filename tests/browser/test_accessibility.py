@@ -179,7 +179,9 @@ def test_an_account_in_full_use(
     page.get_by_role("link", name="All signed-in devices").click()
     page.locator("#sign-out").click()
     at(page, "You are signed out")
-    phone.goto(page.url)
+    receipt = page.url
+    phone = phone.context.new_page()  # the other one shows the application, which goes where it likes
+    phone.goto(receipt)
     expect(phone.get_by_text("Names are shown only in the browser that signed out.")).to_be_visible()
     inspect(phone, "receipt-without-names")
     phone.goto(f"{demo.issuer}/account")
