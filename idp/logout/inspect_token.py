@@ -107,7 +107,7 @@ def _check_claims(claims: dict[str, Any], *, issuer: str, client_id: str | None,
     issued, expires = _moment(claims.get("iat")), _moment(claims.get("exp"))
     is_young = issued is not None and now - OLDEST <= issued <= now + LEEWAY
     yield Finding("§2.6 iat is a moment just past", is_young, _when("iat", claims.get("iat"), issued, now))
-    is_good = expires is not None and expires + LEEWAY > now
+    is_good = expires is not None and expires > now - LEEWAY  # not `expires + LEEWAY`: there is no year 10000
     yield Finding("§2.6 exp has not passed", is_good, _when("exp", claims.get("exp"), expires, now))
     sub, sid = claims.get("sub"), claims.get("sid")
     has_subject = any(isinstance(one, str) and one for one in (sub, sid))

@@ -88,6 +88,7 @@ def test_other_kinds_of_tokens_are_recognized(browser: Visitor, token: str) -> N
         parts(b"{}", b'{"a":' * 400 + b"1" + b"}" * 400),
         parts(b'{"alg":["ES256"],"kid":{},"typ":["JWT"]}', b'{"iat":1e400,"exp":NaN,"aud":[{}],"events":[]}'),
         parts(b'{"alg":"ES256","kid":"\\u0000"}', b'{"iat":' + b"9" * 4000 + b"}"),
+        parts(b"{}", b'{"iat":-62135596800,"exp":253402300799}'),  # the first second of year 1, the last of 9999
         "x" * 60_000,
         "é☃",
     ],
