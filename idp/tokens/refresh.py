@@ -31,6 +31,10 @@ from idp.tokens.turns import Turn
 
 log = structlog.get_logger(__name__)
 
+# So many words of a scope the one statement compares. Each number of them is a statement of its own, kept by us and, as
+# prepared, by each connection's server: whoever sends a request must not choose how many, nor how large, those are.
+_MOST_WORDS = 8
+
 
 @dataclass(frozen=True)
 class _Presented:
@@ -68,15 +72,16 @@ def refresh(
     presented = _Presented(genuine, client_id, is_authenticated, scope, tuple(dict.fromkeys(resources)), now)
     for _ in range(2):
         row = None
+        is_small = len(scope or ()) <= _MOST_WORDS
         # Before the one statement, which would rotate: the answer to a wrong resource carries no successor.
-        if not resources or _was_granted(database, presented):
+        if (is_small and not resources) or _was_granted(database, presented):
             with database.autocommit() as statements:
                 row = rotate_or_hold(
                     statements,
                     genuine,
                     client_id=client_id,
                     is_authenticated=is_authenticated,
-                    scope=scope,
+                    scope=scope if is_small else None,
                     settings=settings,
                     now=now,
                     is_sqlite=database.is_sqlite,
@@ -94,10 +99,11 @@ def refresh(
 
 
 def _was_granted(database: Database, presented: _Presented) -> bool:
-    """Whether the resources that are asked for are among the family's, which never change (RFC 8707 §2.2)."""
-    query = select(TokenFamily.resources).where(TokenFamily.id == presented.token.family_id)
+    """Whether scope and resources that are asked for are among the family's, which never change (RFC 8707 §2.2)."""
+    query = select(TokenFamily.scope, TokenFamily.resources).where(TokenFamily.id == presented.token.family_id)
     with database.reading() as tx:
-        return set(presented.resources) <= set(tx.scalars(query).one_or_none() or ())
+        row = tx.execute(query).one_or_none()
+    return row is not None and set(presented.scope or ()) <= set(row[0]) and set(presented.resources) <= set(row[1])
 
 
 def _issue(row: Any, presented: _Presented, keyring: Keyring, outcome: str | None = None) -> Issued:
