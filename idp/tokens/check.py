@@ -160,7 +160,6 @@ def _fixed(dialect: Dialect, settings: Settings, *conditions: ColumnElement[bool
                 and_(
                     participation.ended_at.is_(None),
                     is_part_live(moment, participation=participation, session=session),
-                    is_part_live(moment, participation=participation, session=session),
                     is_live(moment, SessionPolicy.of(settings), session=session, client=Client),
                     is_new_enough(),
                     user.disabled_at.is_(None),
