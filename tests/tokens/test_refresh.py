@@ -15,7 +15,7 @@ from idp.db.models import (
     TokenFamily,
 )
 from idp.kit.opaque import Secret
-from idp.tokens import Issued, Refused, rotation
+from idp.tokens import Issued, Refused
 from idp.tokens.refresh_tokens import read_refresh_token, write_refresh_token
 from idp.tokens.turns import Generations, Turn, decide
 from tests.support.heart import Heart
@@ -222,32 +222,6 @@ def test_a_refresh_may_narrow_the_scope_and_never_widen_it(heart: Heart) -> None
 
     assert narrowed.scope == ("openid",)
     assert whole.scope == ("openid", "profile")
-
-
-def test_a_scope_of_thousands_of_words_is_refused_and_makes_no_statement_of_its_own(heart: Heart) -> None:
-    """Each number of words is a statement, kept here and by the database: strangers must not choose how many."""
-    client = heart.client()
-    first = heart.tokens_for(heart.sign_in(heart.person()), client)
-    refuse(heart.refresh(first, client, scope="admin"), "invalid_scope")
-    kept = rotation._statement.cache_info().currsize
-
-    for words in (2000, 2001):
-        refuse(heart.refresh(first, client, scope=" ".join(f"w{place}" for place in range(words))), "invalid_scope")
-
-    assert rotation._statement.cache_info().currsize == kept
-    assert succeed(heart.refresh(first, client)).outcome == "rotated"
-
-
-def test_many_words_may_be_granted_narrowed_and_not_widened(heart: Heart) -> None:
-    many = tuple(f"w{place}" for place in range(40))
-    client = heart.client(scopes=("openid", *many))
-    first = heart.tokens_for(heart.sign_in(heart.person()), client, " ".join(("openid", *many[:30])))
-
-    narrowed = succeed(heart.refresh(first, client, scope=" ".join(many[:29])))
-    refuse(heart.refresh(narrowed, client, scope=" ".join(many[:31])), "invalid_scope")
-
-    assert narrowed.scope == many[:29]
-    assert narrowed.outcome == "rotated"
 
 
 def test_refused_for_its_scope_a_token_stays_as_it_was(heart: Heart) -> None:
