@@ -16,6 +16,7 @@ from idp.web.services import current_services
 
 _WITH_PORT = re.compile(r"(\d{1,3}(?:\.\d{1,3}){3}):\d{1,5}\Z|\[([0-9A-Fa-f:.]+)\](?::\d{1,5})?\Z")
 MAXIMUM_HOPS = 20
+MAXIMUM_LENGTH = 64  # of any address, with a port: what is remembered of strangers stays small
 
 
 def client_address(request: Request) -> str:
@@ -29,12 +30,12 @@ def client_address(request: Request) -> str:
 
 def find_client_address(peer: str, forwarded_for: str, *, trusted: Sequence[IPv4Network | IPv6Network]) -> str:
     """The rightmost address that no trusted proxy has; the last one believed when an entry is no address."""
-    address = _parse(peer)
+    address = _parse(peer[:MAXIMUM_LENGTH])
     if address is None:
         return ""
     hops = forwarded_for.split(",")[-MAXIMUM_HOPS:] if forwarded_for else []
     while hops and _is_trusted(address, trusted):
-        before = _parse(hops.pop())
+        before = _parse(hops.pop()[:MAXIMUM_LENGTH])
         if before is None:
             break
         address = before
