@@ -8,7 +8,6 @@ each. Who reads the answer slowly finds it in the kernel's buffer, or is cut off
 has the fewest (`idp.cli.fair_share`). No TLS, no HTTP/2: a proxy has them.
 """
 
-import os
 import socket
 import time
 from functools import partial
@@ -26,8 +25,8 @@ from gunicorn.workers.gthread import (  # type: ignore[import-untyped]
 from idp.cli.arrival import Arrival, Stage
 from idp.cli.fair_share import PATIENCE_SECONDS, Counts, Share, shared_counts
 
-# For the whole request, from the connection or its first byte on. (The variable is for tests.)
-REQUEST_SECONDS = float(os.environ.get("IDP_TEST_REQUEST_SECONDS", "30"))
+# For the whole request, from the connection or its first byte on.
+REQUEST_SECONDS = 30.0
 # For each piece of an answer that does not fit into the kernel's buffer.
 ANSWER_SECONDS = 10.0
 # Holds any page of ours: the kernel delivers it while the thread serves the next.
