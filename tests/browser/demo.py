@@ -7,7 +7,6 @@ import json
 import os
 import re
 import secrets
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from idp.kit.opaque import Secret
 from idp.settings import load_settings
 from idp.users import create_user, hash_password
 from idp.web.services import build_services
+from tests.support.processes import free_port
 
 ROOT = Path(__file__).parents[2]
 IDP = Path(sys.executable).with_name("idp")
@@ -52,7 +52,7 @@ class Demo:
 
     def __init__(self, folder: Path, *, ports: Sequence[int] | None = None) -> None:
         self.folder = folder
-        self._ports = ports or [_free_port() for _ in PORT_OPTIONS]
+        self._ports = ports or [free_port() for _ in PORT_OPTIONS]
         self._process: subprocess.Popen[str] | None = None
         self._password_hash = hash_password(Secret(PASSWORD))
         self.told: dict[str, str] = {}
@@ -305,9 +305,3 @@ def finish(process: subprocess.Popen[str]) -> Done:
     """Wait for the end of one copy of the tool."""
     output, errors = process.communicate(timeout=STEP_SECONDS)
     return Done(process.returncode, output, errors)
-
-
-def _free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        port: int = listener.getsockname()[1]
-        return port

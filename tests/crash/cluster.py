@@ -6,7 +6,6 @@ clients try the other node themselves.
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from contextlib import suppress
@@ -17,18 +16,13 @@ import requests
 from tests.crash.nursery import Nursery
 from tests.crash.own_postgres import OwnPostgres
 from tests.crash.own_sqlite import OwnSqlite
+from tests.support.processes import free_port
 
 SECRET = "a secret for tests only, long enough to be taken"
 NODES = (0, 1)
 WORKERS = (2, 3)
 # Short, so that what a killed worker held comes due again soon; everything else is as it is by default.
 HASTE = {"IDP_DELIVERY_LEASE_LIFETIME": "2s", "IDP_DELIVERY_REQUEST_LIFETIME": "1s"}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 class Cluster:

@@ -3,17 +3,16 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import threading
-import time
 from base64 import b64encode
 from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
+
+from tests.support.processes import free_port, until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,20 +24,6 @@ SECRET = "a secret for tests only, long enough to be taken"
 
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "did not happen in time"
-        threading.Event().wait(0.05)
-    return found
 
 
 class Node:

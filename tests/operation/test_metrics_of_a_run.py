@@ -7,8 +7,9 @@ import urllib.request
 
 import pytest
 
-from tests.operation.nodes import IDP, ROOT, OpenNode, free_port, until
+from tests.operation.nodes import IDP, ROOT, OpenNode
 from tests.operation.numbers import number
+from tests.support.processes import free_port, until
 
 TOKEN = "a-token-for-the-scraper-of-more-than-32"
 

@@ -48,7 +48,7 @@ def test_a_running_worker_reports_and_is_forgotten_when_it_stops_in_good_order(
 ) -> None:
     import threading
 
-    from tests.worker.test_worker import until
+    from tests.support.processes import until
 
     def last_report() -> Any:
         with heart.database.reading() as tx:

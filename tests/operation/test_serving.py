@@ -11,8 +11,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.operation.nodes import BODY, FORM, SECRET, Node, OpenNode, make_service, until
+from tests.operation.nodes import BODY, FORM, SECRET, Node, OpenNode, make_service
 from tests.support.heart import Heart
+from tests.support.processes import until
 
 # ── Draining ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.operation.nodes import BODY, Node, make_service, until
+from tests.operation.nodes import BODY, Node, make_service
+from tests.support.processes import until
 
 THREADS = 8  # of a `Node`: two processes with four each
 LONG_LINE = b"x" * 4_000

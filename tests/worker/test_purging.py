@@ -10,7 +10,8 @@ from idp.db.models import AuditEvent, Session
 from idp.worker import purge, rounds
 from tests.retention.purging import crowd
 from tests.support.heart import Heart
-from tests.worker.test_worker import OpenServices, running, until
+from tests.support.processes import until
+from tests.worker.test_worker import OpenServices, running
 
 
 def old_sessions(heart: Heart, people: int) -> None:

@@ -18,6 +18,7 @@ from idp.worker import Worker, deliver_due, process, sweep_expired
 from idp.worker.delivering import Delivering
 from idp.worker.lanes import SLOW_AFTER_SECONDS
 from tests.support.heart import Heart
+from tests.support.processes import until
 from tests.support.receivers import Receiver, Receivers
 
 OpenServices = Callable[..., Services]
@@ -39,14 +40,6 @@ def running(*services: Services) -> Iterator[list[Worker]]:
         for thread in threads:
             thread.join(30)
         assert not any(thread.is_alive() for thread in threads)
-
-
-def until(condition: Callable[[], Any], seconds: float = 20) -> None:
-    """Waits for what another thread brings about; fails after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        threading.Event().wait(0.01)
 
 
 def states(heart: Heart) -> dict[str, DeliveryState]:
