@@ -63,7 +63,7 @@ def _judge(given: argparse.Namespace) -> int:
     import pytest
     from mutmut.configuration import config
 
-    from tests.mutation.judge import Judge, Verdict, share_compiled_statements
+    from tests.mutation.judge import Judge, Verdict
 
     # What was started ends with us. SystemExit would be a failure of the test that happens to run.
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("ended", 1))
@@ -83,7 +83,6 @@ def _judge(given: argparse.Namespace) -> int:
             _write(given.results, judge.verdicts, before)
 
     judge = Judge(changes, given.jobs, given.patience, tell, given.map, began + 60 * given.minutes)
-    share_compiled_statements()
     status = pytest.main(
         ["-p", "no:cacheprovider", "-o", "timeout=0", "-s", *config().pytest_add_cli_args, *tests], plugins=[judge]
     )

@@ -19,9 +19,6 @@ from typing import Any
 
 import coverage
 import pytest
-from sqlalchemy.engine.base import Engine
-from sqlalchemy.engine.default import DefaultDialect
-from sqlalchemy.util import LRUCache
 
 from tests.mutation.changes import Change, apply
 from tests.mutation.children import Failure, in_children
@@ -81,7 +78,7 @@ class Judge:
     # ── Which test runs which lines ──────────────────────────────────────────────────────────────────────────────────
 
     def _map(self) -> None:
-        """Run every test once, here, so that all children find what SQLAlchemy compiled."""
+        """Run every test once, here, so that all children find what SQLAlchemy compiled (`tests.support.economy`)."""
         if self.known is not None and self.known.exists():
             self.runs = pickle.loads(self.known.read_bytes())
         names = [name for name in self._items if name not in self.runs]
@@ -215,24 +212,6 @@ class Judge:
                 for verdict in self.verdicts:
                     if verdict.by == test:
                         verdict.word = "in doubt"
-
-
-def share_compiled_statements() -> None:
-    """Let all engines share what SQLAlchemy compiled: most of a test's time goes there.
-
-    The keys are made of whole statements: a statement that a change made different is compiled anew.
-    """
-    shared: LRUCache[Any, Any] = LRUCache(20_000)
-    Engine._compiled_cache = property(lambda _: shared, lambda *_: None)  # type: ignore[assignment]
-
-    def is_same(one: DefaultDialect, other: object) -> bool:
-        return type(one) is type(other) and one.paramstyle == getattr(other, "paramstyle", None)
-
-    def as_same(one: DefaultDialect) -> int:
-        return hash((type(one), one.paramstyle))
-
-    DefaultDialect.__eq__ = is_same  # type: ignore[method-assign,assignment]
-    DefaultDialect.__hash__ = as_same  # type: ignore[method-assign,assignment]
 
 
 def forget() -> None:
