@@ -10,21 +10,21 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
 import idp
-from idp.cli import demo_story
+from idp.cli import demo_settings, demo_story
 from idp.cli.context import json_option, print_json
 from idp.cli.database import initialize
 from idp.cli.demo_data import SHOP, WIKI, DemoData, prepare
 from idp.cli.demo_story import Places
 from idp.cli.serve import check_port, server_command, worker_command
 from idp.cli.supervisor import Child, Supervisor
-from idp.settings import Settings, load_settings
+from idp.settings import Settings
 from idp.web.services import build_services
 
 SOURCE = Path(idp.__file__).resolve().parents[1]
@@ -50,7 +50,7 @@ def demo(port: int, app_port: int, second_app_port: int, mail_port: int, smtp_po
     A second start keeps the data. Remove the folder var/ to begin anew.
     """
     places = Places(port, app_port, second_app_port, mail_port, smtp_port)
-    settings = load_settings(issuer=places.issuer)
+    settings = demo_settings.load(places.issuer)
     _check(settings, places)
     initialize(settings)
     services = build_services(settings)
@@ -60,14 +60,16 @@ def demo(port: int, app_port: int, second_app_port: int, mail_port: int, smtp_po
         services.database.engine.dispose()
     log_file = settings.var_dir / "demo.log"
     log_file.write_bytes(b"")
-    supervisor = Supervisor(_children(settings, places, data, log_file))
+    decided = demo_settings.decided(settings, places)
+    config = demo_settings.write(decided, settings.var_dir)
+    supervisor = Supervisor(_children(settings, places, data, demo_settings.as_environment(decided), log_file))
     supervisor.start()
     try:
         if _wait_until_ready(supervisor, places, quiet=as_json):
             if as_json:
-                print_json(demo_story.as_json(places, data, log_file))
+                print_json(demo_story.as_json(places, data, config, log_file))
             else:
-                click.echo(demo_story.tell(places, data, log_file, settings))
+                click.echo(demo_story.tell(places, data, settings.var_dir, config, log_file))
             sys.stdout.flush()
             supervisor.wait()
         failed = None if supervisor.is_stopping else supervisor.find_ended()
@@ -107,19 +109,9 @@ def _check(settings: Settings, places: Places) -> None:
         check_port("127.0.0.1", port, remedy=f"choose another one: idp demo {option} {other}")
 
 
-def _children(settings: Settings, places: Places, data: DemoData, log_file: Path) -> list[Child]:
-    allowed = (*settings.outbound_allow, f"127.0.0.1:{places.wiki_port}", f"127.0.0.1:{places.shop_port}")
-    provider = {
-        "IDP_ISSUER": places.issuer,
-        "IDP_VAR_DIR": str(settings.var_dir.absolute()),
-        "IDP_DATABASE_URL": settings.database_url,
-        # The worker may post to these although they are no public addresses.
-        "IDP_OUTBOUND_ALLOW": " ".join(allowed),
-        "IDP_SMTP_HOST": "127.0.0.1",
-        "IDP_SMTP_PORT": str(places.smtp_port),
-        "IDP_SMTP_SECURITY": "none",
-        "IDP_MAIL_FROM": "accounts@example.com",
-    }
+def _children(
+    settings: Settings, places: Places, data: DemoData, provider: Mapping[str, str], log_file: Path
+) -> list[Child]:
     folder = settings.var_dir.absolute()
     wiki = {
         "RP_NAME": WIKI,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from idp.cli.demo_data import ALICE, BOB, SHOP, WIKI, DemoData
-from idp.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Places:
         }
 
 
-def as_json(places: Places, data: DemoData, log_file: Path) -> dict[str, str]:
+def as_json(places: Places, data: DemoData, config: Path, log_file: Path) -> dict[str, str]:
     """The same for programs."""
     return {
         "issuer": places.issuer,
@@ -69,19 +68,19 @@ def as_json(places: Places, data: DemoData, log_file: Path) -> dict[str, str]:
         "web_client_id": data.web_client_id,
         "second_web_client_id": data.second_web_client_id,
         "cli_client_id": data.cli_client_id,
+        "config": str(config),
         "log": str(log_file),
     }
 
 
-def tell(places: Places, data: DemoData, log_file: Path, settings: Settings) -> str:
+def tell(places: Places, data: DemoData, var_dir: Path, config: Path, log_file: Path) -> str:
     """For people: every line that is indented by six can be pasted into a terminal as it is."""
     python = shown(Path(sys.executable))
     command = shown(Path(sys.executable).with_name("idp"))
-    folder = "" if settings.var_dir == Path("var") else f"IDP_VAR_DIR={settings.var_dir} "
-    tokens = settings.var_dir / "tool"
+    tokens = var_dir / "tool"
     devices = f"{places.issuer}/account/sessions"
     return f"""
-The demo runs. Ctrl-C stops everything; the data stays in {settings.var_dir}/.
+The demo runs. Ctrl-C stops everything; the data stays in {var_dir}/.
 
   {WIKI:<19} {places.wiki}
   {SHOP:<19} {places.shop}
@@ -94,8 +93,8 @@ The story
   1. Open {places.wiki} and sign in; then open {places.shop}
      and sign in there too: the password is not asked for again.
   2. In another terminal, in this folder, sign in with a command-line tool, as coding assistants do,
-     twice: as on two machines.
-       export OP_ISSUER={places.issuer} CLI_CLIENT_ID={data.cli_client_id}
+     twice: as on two machines. (The first line is for all that follows.)
+       export IDP_CONFIG={config} OP_ISSUER={places.issuer} CLI_CLIENT_ID={data.cli_client_id}
        first() {{ CLI_APP_TOKEN_FILE={tokens}-1.json {python} -m examples.cli_app "$@"; }}
        second() {{ CLI_APP_TOKEN_FILE={tokens}-2.json {python} -m examples.cli_app "$@"; }}
        first login; second login
@@ -110,9 +109,19 @@ The story
      about it: {places.mail}
        first login; cp {tokens}-1.json {tokens}-2.json
        first refresh; sleep 11; first refresh; second refresh; first refresh
-  6. Sign in again, then end it as an administrator does:
-       {folder}{command} sessions list --user {ALICE.username}
-       {folder}{command} sessions end --user {ALICE.username} --all
+  6. Sign in again, then end it as an administrator does. The sign-in page says why, and so does a mail:
+       {command} sessions list --user {ALICE.username}
+       {command} sessions end --user {ALICE.username} --all
+  7. See whether {WIKI} hears of sign-outs, what became of each notice, and, by the link that the last
+     line prints, what its developer can try:
+       {command} clients check {data.web_client_id} --send-test-notice
+       {command} deliveries list --client {data.web_client_id}
+       {command} clients self-test-link {data.web_client_id}
+  8. Decide how long sign-ins live, while everything runs. Sign in, and leave the browser alone for five
+     minutes: the applications are told, and the sign-in page says why. The last line takes it back.
+       {command} policy list
+       {command} policy set browser_idle_lifetime 5m
+       {command} policy unset browser_idle_lifetime
 
 What happens behind the scenes is written to {log_file}.
 """

@@ -124,7 +124,7 @@ class Demo:
         """What a command of `idp` prints as JSON."""
         done = subprocess.run(
             [IDP, *arguments, "--json"],
-            env=self._environment() | {"IDP_ISSUER": self.issuer},
+            env=self._environment() | {"IDP_CONFIG": self.told["config"]},
             cwd=ROOT,
             capture_output=True,
             text=True,

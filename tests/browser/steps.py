@@ -1,8 +1,11 @@
 """What a person does in a browser, by what they can see: names of fields, buttons, links and headings."""
 
+import time
+from collections.abc import Callable
+
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.demo import Demo, Person
+from tests.browser.demo import STEP_SECONDS, Demo, Person
 
 
 def fill_in_sign_in(page: Page, person: Person, *, password: str = "", keep: bool = False) -> None:
@@ -46,3 +49,17 @@ def row(page: Page, title: str) -> Locator:
 def section(page: Page, name: str) -> Locator:
     """A section of the account page."""
     return page.get_by_role("region", name=name, exact=True)
+
+
+def reload_until(page: Page, is_so: Callable[[], bool]) -> None:
+    """Load a page that does not change by itself again and again, for a bounded time."""
+    deadline = time.monotonic() + STEP_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline, page.inner_text("body")
+        page.wait_for_timeout(200)
+        page.reload()
+
+
+def letters_to(page: Page, person: Person) -> Locator:
+    """What the mail catcher shows of a person's mail."""
+    return page.get_by_role("article").filter(has_text=f"To {person.email}")

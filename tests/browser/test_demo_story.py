@@ -11,7 +11,9 @@ from tests.browser.demo import NOT_YET_TOLD, STEP_SECONDS, Demo, Person, Tool, f
 from tests.browser.steps import (
     expect_signed_in_at_application,
     fill_in_sign_in,
+    letters_to,
     open_account,
+    reload_until,
     row,
     section,
     sign_in_at_application,
@@ -103,6 +105,10 @@ def test_an_administrator_ends_everything_and_everybody_learns_it(
     assert tool.run("refresh").status == 3
     expect_to_be_asked_to_sign_in(page, demo)
     expect(page.get_by_text("an administrator ended your session")).to_be_visible()
+    page.goto(demo.told["mail"])
+    letter = letters_to(page, ada)
+    reload_until(page, lambda: letter.count() > 0)
+    expect(letter).to_contain_text("Why: an administrator ended it.")
 
 
 def test_a_second_demo_goes_on_with_the_people_and_sign_ins_of_the_first(

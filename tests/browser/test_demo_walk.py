@@ -1,19 +1,19 @@
 """What `idp demo` prints, walked through in a real browser: two applications, two copies of a tool, and a mail."""
 
 import shutil
-import time
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, expect
+from playwright.sync_api import BrowserContext, expect
 
-from tests.browser.demo import STEP_SECONDS, Demo, Person, Tool
+from tests.browser.demo import Demo, Person, Tool
 from tests.browser.inspection import inspect
 from tests.browser.steps import (
     expect_signed_in_at_application,
+    letters_to,
     open_account,
+    reload_until,
     row,
     section,
     sign_in_at_application,
@@ -23,20 +23,6 @@ pytestmark = pytest.mark.browser
 
 TOOL = "Demo command-line tool"
 TOLD_BY_PROVIDER = "You were signed out by the provider at"
-
-
-def reload_until(page: Page, is_so: Callable[[], bool]) -> None:
-    """Load a page that does not change by itself again and again, for a bounded time."""
-    deadline = time.monotonic() + STEP_SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline, page.inner_text("body")
-        page.wait_for_timeout(200)
-        page.reload()
-
-
-def letters_to(page: Page, person: Person) -> Locator:
-    """What the mail catcher shows of a person's mail."""
-    return page.get_by_role("article").filter(has_text=f"To {person.email}")
 
 
 def test_the_story_that_the_demo_prints_comes_true(

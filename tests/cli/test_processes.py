@@ -258,6 +258,13 @@ def test_the_demo_tells_its_story_and_keeps_its_data(machine: Machine) -> None:
     status = told["application"] + "/status"
     assert browser._http.get(status, timeout=20).json() == {"signed_in": True}
 
+    # As in the story's terminal: from here on all that is known is the file.
+    machine.environment = {name: value for name, value in machine.environment.items() if not name.startswith("IDP_")}
+    machine.environment["IDP_CONFIG"] = told["config"]
+    checked = machine.run("clients", "check", told["web_client_id"], "--send-test-notice")
+    assert checked.returncode == 0, checked.stdout
+    assert "Answered 200" in checked.stdout
+    assert machine.run("clients", "self-test-link", told["web_client_id"]).stdout.startswith(told["issuer"])
     listed = json.loads(machine.run("sessions", "list", "--user", "alice", "--json").stdout)
     ended = machine.run("sessions", "end", "--user", "alice", "--all", "--json")
     until(lambda: browser._http.get(status, timeout=20).json() == {"signed_in": False}, 15)
