@@ -170,8 +170,9 @@ class OutboundClient:
                 return OutboundFailure(FailureKind.BLOCKED, f"{where} ({never}), which is never dialed")
             if allowance.operator_registered and self._policy.exempts(target, address):
                 continue
+            shown = f"[{target.host}]" if ":" in target.host else target.host
             remedy = (
-                "no entry of IDP_OUTBOUND_ALLOW covers it"
+                f"no entry of IDP_OUTBOUND_ALLOW covers it ({shown}:{target.port} would)"
                 if allowance.operator_registered
                 else "addresses that no operator registered can't be exempted"
             )

@@ -67,8 +67,19 @@ def test_an_entry_opens_nothing_for_an_address_that_no_operator_registered(serve
 def test_an_entry_for_another_port_opens_nothing(server):
     refusal = client(f"127.0.0.1:{server.port + 1}").get(f"http://127.0.0.1:{server.port}/", operator_registered=True)
 
-    assert "no entry of IDP_OUTBOUND_ALLOW" in blocked_because(refusal)
+    assert f"no entry of IDP_OUTBOUND_ALLOW covers it (127.0.0.1:{server.port} would)" in blocked_because(refusal)
     assert server.connections == 0
+
+
+@pytest.mark.parametrize("url", ["https://[::1]:8443/logout", "https://127.0.0.1:8443/logout"])
+def test_the_entry_that_a_refusal_names_opens_the_address(url):
+    refusal = blocked_because(client().get(url, operator_registered=True))
+
+    entry = refusal.partition("covers it (")[2].partition(" would)")[0]
+
+    opened = client(entry).get(url, operator_registered=True)
+    assert isinstance(opened, OutboundFailure)
+    assert opened.kind is not FailureKind.BLOCKED  # nobody listens there
 
 
 def test_an_entry_by_name_opens_the_name_and_tries_each_of_its_addresses(server):
