@@ -196,6 +196,8 @@ def test_an_ended_row_says_all_of_its_own_session(heart: Heart) -> None:
     began = heart.now
     heart.clock.advance(minutes=3)
     heart.end(person, app, reason=EndReason.ENDED_BY_PERSON)
+    stranger = heart.person()
+    heart.end(stranger, heart.sign_in(stranger).session_id)
 
     assert listed(heart, person).recently_ended == [
         EndedRow(
