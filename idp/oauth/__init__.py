@@ -11,6 +11,7 @@ from flask.blueprints import BlueprintSetupState
 
 from idp.oauth import authorize, programs
 from idp.oauth.documents import prepare_documents
+from idp.oauth.short_way import go_the_short_way
 
 __all__ = ["blueprint"]
 
@@ -20,8 +21,9 @@ programs.register(blueprint)
 
 
 @blueprint.record
-def _prepare_documents(state: BlueprintSetupState) -> None:
+def _go_before_flask(state: BlueprintSetupState) -> None:
     prepare_documents(cast("Flask", state.app), state.url_prefix or "")
+    go_the_short_way(cast("Flask", state.app), state.url_prefix or "")
 
 
 @blueprint.record

@@ -8,9 +8,9 @@ from flask import Blueprint, Response, request
 
 from idp.kit.opaque import split_handle
 from idp.kit.uris import origin_of
+from idp.oauth.asked import FORM
 from idp.oauth.authorize_flow import Flow, decide, deny, proceed, put_aside_unbound, read_fresh, take_up
 from idp.oauth.next_step import AskConsent
-from idp.oauth.server import FORM
 from idp.sessions import CurrentSession
 from idp.web import (
     csrf_exempt,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import unquote_plus
 
-from werkzeug.datastructures import Headers, MultiDict
+from werkzeug.datastructures import MultiDict
 
 from idp.clients import ProvenClient, authenticate_secret, find_client, prove_client
 from idp.db.engine import SingleStatements, Tx
@@ -34,11 +34,10 @@ class Credentials:
     method: str
 
 
-def read_credentials(headers: Headers, form: MultiDict[str, str]) -> Credentials:
-    """The credentials of a request. Raises `InvalidClient` or `InvalidRequest`; asks no database."""
+def read_credentials(authorizations: list[str], form: MultiDict[str, str]) -> Credentials:
+    """The credentials in a request. Raises `InvalidClient` or `InvalidRequest`; asks no database."""
     if form.get("client_assertion") or form.get("client_assertion_type"):
         raise InvalidClient
-    authorizations = headers.getlist("Authorization")
     client_id, secret = form.get("client_id") or None, form.get("client_secret") or None
     if authorizations:
         if secret is not None:

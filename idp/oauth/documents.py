@@ -16,12 +16,11 @@ from flask import Flask
 from idp.keys import KeyUnavailable
 from idp.web.access_log import record_request
 from idp.web.address import find_client_address
+from idp.web.headers import REQUEST_ID
 from idp.web.services import EXTENSION, Services
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-_REQUEST_ID = "X-Request-Id"
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class PreparedDocuments:
         if kept is None or kept.version != version:
             return self._make(path, version, environ, start_response)
         request_id = secrets.token_hex(8)
-        start_response("200 OK", [*kept.headers, (_REQUEST_ID, request_id)])
+        start_response("200 OK", [*kept.headers, (REQUEST_ID, request_id)])
         peer, forwarded = environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", "")
         record_request(
             path,
@@ -87,7 +86,7 @@ class PreparedDocuments:
                 answer.close()
         status, headers = said[-1]
         if status.startswith("200 "):
-            same = tuple((name, value) for name, value in headers if name != _REQUEST_ID)
+            same = tuple((name, value) for name, value in headers if name != REQUEST_ID)
             self._kept[path] = _Kept(version, same, body)
         return [body]
 

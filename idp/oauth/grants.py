@@ -13,13 +13,14 @@ from authlib.oauth2.rfc6749 import BaseGrant, TokenEndpointMixin
 
 from idp.clients import ProvenClient
 from idp.db.models import Client
+from idp.oauth.asked import required
 from idp.oauth.client_auth import NONE, Credentials, authenticate, prove
 from idp.oauth.counting import count_outcome
 from idp.oauth.errors import InvalidScope, InvalidTarget, UnauthorizedClient, error_of
-from idp.oauth.server import FormRequest, required
+from idp.oauth.server import FormRequest
 from idp.oauth.token_answer import ACCESS_TOKEN_ALGORITHM, token_answer
 from idp.tokens import Issued, Refused, issue_client_credentials, redeem_code, refresh
-from idp.web import current_services
+from idp.web import Services
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +36,11 @@ class _Grant(BaseGrant, TokenEndpointMixin, ABC):
         return self.request.form
 
     @property
+    def services(self) -> Services:
+        assert isinstance(self.request, FormRequest)
+        return self.request.services
+
+    @property
     def credentials(self) -> Credentials:
         assert isinstance(self.request, FormRequest)
         return self.request.credentials
@@ -44,7 +50,7 @@ class _Grant(BaseGrant, TokenEndpointMixin, ABC):
 
     def create_token_response(self) -> Any:
         """What Authlib hands to `Server.handle_response`: status, body, headers. Raises `OAuth2Error`."""
-        services = current_services()
+        services = self.services
         services.keys.signer(ACCESS_TOKEN_ALGORITHM, services.clock.now())
         outcome = self.exchange()
         count_outcome(outcome, is_refresh=self.GRANT_TYPE == RefreshTokenGrant.GRANT_TYPE)
@@ -52,7 +58,7 @@ class _Grant(BaseGrant, TokenEndpointMixin, ABC):
             # The cause is for operators; the caller gets the same words for all (design §5).
             log.info("grant_refused", grant_type=self.GRANT_TYPE, error=outcome.error, cause=outcome.detail)
             raise error_of(outcome)
-        return 200, token_answer(_narrowed(outcome, self.form.getlist("resource"))), []
+        return 200, token_answer(_narrowed(outcome, self.form.getlist("resource")), services), []
 
     @abstractmethod
     def exchange(self) -> Issued | Refused:
@@ -66,7 +72,7 @@ class AuthorizationCodeGrant(_Grant):
 
     def exchange(self) -> Issued | Refused:
         """One transaction: authenticate, redeem."""
-        services, code = current_services(), required(self.form, "code")
+        services, code = self.services, required(self.form, "code")
         now = services.clock.now()
         with services.database.transaction() as tx:
             client = authenticate(tx, self.credentials, now)
@@ -96,7 +102,7 @@ class RefreshTokenGrant(_Grant):
 
     def exchange(self) -> Issued | Refused:
         """At most one statement before the rule's own; none for a public client, which that statement checks itself."""
-        services, token = current_services(), required(self.form, "refresh_token")
+        services, token = self.services, required(self.form, "refresh_token")
         now = services.clock.now()
         scope = _read_scope(self.form.get("scope"))
         is_authenticated = self.credentials.method != NONE
@@ -123,7 +129,7 @@ class ClientCredentialsGrant(_Grant):
 
     def exchange(self) -> Issued | Refused:
         """Two statements: authenticate, issue."""
-        services = current_services()
+        services = self.services
         now = services.clock.now()
         asked = _read_scope(self.form.get("scope"))
         resources = list(dict.fromkeys(self.form.getlist("resource")))

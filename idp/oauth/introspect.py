@@ -7,23 +7,20 @@ a resource that they are registered to be (`Client.resource_identifiers`). Every
 
 from typing import Any
 
-from werkzeug.datastructures import Headers, MultiDict
-
 from idp.clients import ProvenClient, resource_identifiers
+from idp.oauth.asked import Asked, read_form, required
 from idp.oauth.client_auth import SECRET_METHODS, prove, read_credentials
 from idp.oauth.errors import InvalidClient
-from idp.oauth.server import required
 from idp.tokens import AccessTokenClaims, LiveToken, check_access_token, check_refresh_token, read_access_token
-from idp.web import current_services
 
 INACTIVE: dict[str, Any] = {"active": False}
 
 
-def introspect(headers: Headers, form: MultiDict[str, str]) -> dict[str, Any]:
+def introspect(asked: Asked) -> dict[str, Any]:
     """The answer about the form's `token`. Raises `OAuth2Error`. Two statements: the client, and the token's state."""
-    services = current_services()
+    services, form = asked.services, read_form(asked)
     now, settings = services.clock.now(), services.settings
-    credentials = read_credentials(headers, form)
+    credentials = read_credentials(asked.authorizations, form)
     if credentials.method not in SECRET_METHODS:
         raise InvalidClient
     token = required(form, "token")

@@ -1,57 +1,66 @@
-"""The routes for programs: token, revocation, introspection, userinfo, JWKS. Each parses, calls, answers.
+"""Flask's routes for programs: token, revocation, introspection, userinfo, JWKS, discovery. Each only translates.
 
 CORS is open without credentials where applications in browsers need it (design §8): every answer of token, revocation,
 userinfo, JWKS and discovery, errors included. Introspection is for servers and has none; authorize and logout never.
 """
 
-from authlib.oauth2.rfc6749 import OAuth2Error
+from collections.abc import Callable, Mapping
+
 from flask import Blueprint, Response, request
 
+from idp.oauth.asked import json_answer, read_flask, to_flask
 from idp.oauth.discovery import jwks, metadata
-from idp.oauth.grants import GRANTS
-from idp.oauth.introspect import introspect
-from idp.oauth.revoke import revoke
-from idp.oauth.server import Server, error_response, json_response, read_form
-from idp.oauth.userinfo import userinfo
+from idp.oauth.endpoints import ENDPOINTS, Endpoint
 from idp.web import csrf_exempt, current_services
 
+# Where the short way leaves its error, for the handlers of all errors.
+FAILED = "idp.failed"
 _PREFLIGHT_SECONDS = "7200"
-_OPEN_ENDPOINTS = frozenset(
-    {
-        "discovery",
-        "inserted_oauth_authorization_server",
-        "inserted_openid_configuration",
-        "jwks_document",
-        "revocation_endpoint",
-        "token_endpoint",
-        "userinfo_endpoint",
-    }
-)
-
-server = Server(GRANTS)
+# What scripts of any origin may read and see, never with credentials: cookies mean nothing at these endpoints.
+OPEN_TO_BROWSERS = (("Access-Control-Allow-Origin", "*"), ("Access-Control-Expose-Headers", "WWW-Authenticate"))
+_OPEN_DOCUMENTS = {
+    "discovery",
+    "inserted_oauth_authorization_server",
+    "inserted_openid_configuration",
+    "jwks_document",
+}
+_OPEN_ENDPOINTS = _OPEN_DOCUMENTS | {endpoint.name for endpoint in ENDPOINTS.values() if endpoint.is_open}
 
 
 def register(blueprint: Blueprint) -> None:
     """Put the routes on the desk's blueprint."""
-    for path, view, methods in (
-        ("/.well-known/openid-configuration", discovery, ["GET"]),
-        ("/.well-known/oauth-authorization-server", discovery, ["GET"]),
-        ("/oauth2/jwks", jwks_document, ["GET"]),
-        ("/oauth2/token", token_endpoint, ["POST"]),
-        ("/oauth2/revoke", revocation_endpoint, ["POST"]),
-        ("/oauth2/introspect", introspection_endpoint, ["POST"]),
-        ("/oauth2/userinfo", userinfo_endpoint, ["GET", "POST"]),
+    for path, view in (
+        ("/.well-known/openid-configuration", discovery),
+        ("/.well-known/oauth-authorization-server", discovery),
+        ("/oauth2/jwks", jwks_document),
     ):
-        is_open = view.__name__ in _OPEN_ENDPOINTS
-        blueprint.add_url_rule(
-            path,
-            view.__name__,
-            csrf_exempt(view),
-            methods=[*methods, "OPTIONS"] if is_open else methods,
-            provide_automatic_options=not is_open,
-        )
+        _add(blueprint, path, view.__name__, view, ("GET",))
+    for path, endpoint in ENDPOINTS.items():
+        _add(blueprint, path, endpoint.name, _view(endpoint), endpoint.methods)
     blueprint.before_request(answer_preflight)
     blueprint.after_request(open_to_browsers)
+
+
+def _add(blueprint: Blueprint, path: str, name: str, view: Callable[[], Response], methods: tuple[str, ...]) -> None:
+    is_open = name in _OPEN_ENDPOINTS
+    blueprint.add_url_rule(
+        path,
+        name,
+        csrf_exempt(view),
+        methods=[*methods, "OPTIONS"] if is_open else methods,
+        provide_automatic_options=not is_open,
+    )
+
+
+def _view(endpoint: Endpoint) -> Callable[[], Response]:
+    def view() -> Response:
+        failed = request.environ.pop(FAILED, None)
+        if failed is not None:
+            raise failed
+        return to_flask(endpoint.answer(read_flask(request)))
+
+    view.__name__ = endpoint.name
+    return view
 
 
 def answer_preflight() -> Response | None:
@@ -67,10 +76,9 @@ def answer_preflight() -> Response | None:
 
 
 def open_to_browsers(response: Response) -> Response:
-    """Let scripts of any origin read the answer. Never with credentials: cookies mean nothing at these endpoints."""
+    """Let scripts of any origin read the answer."""
     if _is_open():
-        response.headers.add("Access-Control-Allow-Origin", "*")
-        response.headers.add("Access-Control-Expose-Headers", "WWW-Authenticate")
+        response.headers.extend(OPEN_TO_BROWSERS)
     return response
 
 
@@ -80,45 +88,16 @@ def _is_open() -> bool:
 
 def discovery() -> Response:
     """OIDC Discovery §4, RFC 8414 §3."""
-    return _cacheable(json_response(metadata()))
+    return _cacheable(metadata())
 
 
 def jwks_document() -> Response:
     """RFC 7517 §5."""
-    return _cacheable(json_response(jwks()))
+    return _cacheable(jwks())
 
 
-def token_endpoint() -> Response:
-    """RFC 6749 §3.2."""
-    return server.answer_token_request(request)
-
-
-def revocation_endpoint() -> Response:
-    """RFC 7009 §2."""
-    try:
-        revoke(request.headers, read_form(request))
-    except OAuth2Error as error:
-        return error_response(error)
-    return json_response({})
-
-
-def introspection_endpoint() -> Response:
-    """RFC 7662 §2."""
-    try:
-        return json_response(introspect(request.headers, read_form(request)))
-    except OAuth2Error as error:
-        return error_response(error)
-
-
-def userinfo_endpoint() -> Response:
-    """OIDC Core §5.3."""
-    try:
-        return json_response(userinfo(request))
-    except OAuth2Error as error:
-        return error_response(error)
-
-
-def _cacheable(response: Response) -> Response:
+def _cacheable(document: Mapping[str, object]) -> Response:
+    response = to_flask(json_answer(document))
     # Public and the same for everybody; short, so that a key published ahead is known before it signs.
     seconds = int(current_services().settings.jwks_cache_lifetime.total_seconds())
     response.headers["Cache-Control"] = f"public, max-age={seconds}"

@@ -6,22 +6,19 @@ it dead, and must not learn anything about tokens of others (§2.2; design §6 s
 
 from typing import Any
 
-from werkzeug.datastructures import Headers, MultiDict
-
 from idp.db.engine import Tx
 from idp.db.models import EndReason, TokenFamily
 from idp.kit import metrics
+from idp.oauth.asked import Asked, read_form, required
 from idp.oauth.client_auth import authenticate, read_credentials
-from idp.oauth.server import required
 from idp.tokens import AccessTokenClaims, deny_access_token, read_access_token, revoke_refresh_token
-from idp.web import current_services
 
 
-def revoke(headers: Headers, form: MultiDict[str, str]) -> None:
+def revoke(asked: Asked) -> None:
     """Revoke the form's `token`. Raises `OAuth2Error`. `token_type_hint` is ignored: our tokens show what they are."""
-    services = current_services()
+    services, form = asked.services, read_form(asked)
     now, settings = services.clock.now(), services.settings
-    credentials = read_credentials(headers, form)
+    credentials = read_credentials(asked.authorizations, form)
     token = required(form, "token")
     claims = read_access_token(token, keys=services.keys, issuer=settings.issuer, now=now)
     is_revoked = False

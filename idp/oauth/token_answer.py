@@ -4,15 +4,14 @@ Signing happens after the commit: an answer never speaks of what is not on disk 
 """
 
 from idp.tokens import Issued, sign_access_token, sign_id_token
-from idp.web import current_services
+from idp.web import Services
 
 # Ten times cheaper to sign than RS256; every resource server of ours reads the JWKS and finds the key there.
 ACCESS_TOKEN_ALGORITHM = "ES256"
 
 
-def token_answer(issued: Issued) -> dict[str, object]:
+def token_answer(issued: Issued, services: Services) -> dict[str, object]:
     """The body of a successful answer."""
-    services = current_services()
     issuer, now = services.settings.issuer, issued.issued_at
     access_token = sign_access_token(issued, signer=services.keys.signer(ACCESS_TOKEN_ALGORITHM, now), issuer=issuer)
     answer: dict[str, object] = {

@@ -8,13 +8,11 @@ import re
 from typing import Any
 
 from authlib.oauth2.rfc6749 import OAuth2Error
-from flask import Request
 
+from idp.oauth.asked import Asked
 from idp.oauth.errors import REALM
-from idp.oauth.server import FORM
 from idp.tokens import check_access_token, read_access_token
 from idp.users.claims import userinfo_claims
-from idp.web import current_services
 
 _BEARER = re.compile(r"Bearer +([A-Za-z0-9._~+/-]+=*)\Z", re.IGNORECASE)
 
@@ -32,11 +30,11 @@ class BearerError(OAuth2Error):
         return [*super().get_headers(), ("WWW-Authenticate", "Bearer " + ", ".join(parts))]
 
 
-def userinfo(request: Request) -> dict[str, Any]:
+def userinfo(asked: Asked) -> dict[str, Any]:
     """The claims for the request's token. Raises `BearerError`. One statement."""
-    services = current_services()
+    services = asked.services
     now, settings = services.clock.now(), services.settings
-    token = _find_token(request)
+    token = _find_token(asked)
     claims = read_access_token(token, keys=services.keys, issuer=settings.issuer, now=now)
     if claims is None or settings.url("/oauth2/userinfo") not in claims.audience:
         raise _invalid_token()
@@ -57,9 +55,9 @@ def userinfo(request: Request) -> dict[str, Any]:
     }
 
 
-def _find_token(request: Request) -> str:
-    authorizations = request.headers.getlist("Authorization")
-    in_form = request.form.getlist("access_token") if request.method == "POST" and request.mimetype == FORM else []
+def _find_token(asked: Asked) -> str:
+    authorizations = asked.authorizations
+    in_form = [value for name, value in asked.fields or () if name == "access_token"]
     if len(authorizations) + len(in_form) > 1:
         # RFC 6750 §2: not more than one method, §3.1: nor a parameter twice.
         raise BearerError(error="invalid_request", description="The token was sent more than once.", status_code=400)

@@ -8,6 +8,7 @@ here and never taken from a header: a stranger could make two requests look like
 import secrets
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import structlog
 from flask import Flask, Request, Response, g, request
@@ -17,6 +18,7 @@ from idp.settings import Settings
 from idp.web.address import client_address
 from idp.web.services import current_services
 
+BEGUN = "idp.begun"
 NO_ROUTE = "(none)"
 OTHER_METHOD = "OTHER"
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
@@ -37,11 +39,24 @@ def init_access_log(app: Flask) -> None:
     app.after_request(_end)
 
 
-def _begin() -> None:
-    g.request_began = time.perf_counter()
-    g.request_id = secrets.token_hex(8)
+class Begun(NamedTuple):
+    """A request that was begun: its id, and when that was (`time.perf_counter`)."""
+
+    request_id: str
+    at: float
+
+
+def begin() -> Begun:
+    """Name a request, for the log lines of this thread too, and note the time."""
+    begun = Begun(secrets.token_hex(8), time.perf_counter())
     structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+    structlog.contextvars.bind_contextvars(request_id=begun.request_id)
+    return begun
+
+
+def _begin() -> None:
+    # What was begun on a shorter way (`idp.oauth.short_way`) is the same request. No header can put this here.
+    g.request_id, g.request_began = request.environ.get(BEGUN) or begin()
 
 
 def _end(response: Response) -> Response:

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 
 from flask import Flask, Response, g, request
 
+from idp.settings import Settings
 from idp.web.device import ACCEPT_CH
 from idp.web.paths import is_current_static
 
 # An origin or a scheme, and nothing that could end one directive and begin another.
 _SOURCE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?://[A-Za-z0-9.\-_\[\]:]+)?\Z")
+REQUEST_ID = "X-Request-Id"
 NOTHING_ALLOWED = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
@@ -63,11 +65,16 @@ def _sources(given: Sequence[str]) -> list[str]:
     return [source.partition("//")[0] if "[" in source else source for source in given if _SOURCE.match(source)]
 
 
+def headers_of_answers(settings: Settings) -> dict[str, str]:
+    """What every answer carries that is not a page."""
+    return {**_OF_ANSWERS, **({} if settings.is_loopback_http else _STRICT)}
+
+
 def init_headers(app: Flask) -> None:
     """Give every answer its headers. A desk that set one itself keeps it."""
 
-    strict = {} if app.extensions["idp"].settings.is_loopback_http else _STRICT
-    of_answers, of_pages = {**_OF_ANSWERS, **strict}, {**_OF_ANSWERS, **_OF_PAGES, **strict}
+    of_answers = headers_of_answers(app.extensions["idp"].settings)
+    of_pages = {**of_answers, **_OF_PAGES}
 
     @app.after_request
     def secure(response: Response) -> Response:
@@ -79,8 +86,8 @@ def init_headers(app: Flask) -> None:
         for name, value in (of_pages if response.mimetype == "text/html" else of_answers).items():
             if name.lower() not in present:
                 headers.add(name, value)
-        if "x-request-id" not in present:
-            headers.add("X-Request-Id", str(g.get("request_id", "")))
+        if REQUEST_ID.lower() not in present:
+            headers.add(REQUEST_ID, str(g.get("request_id", "")))
         return response
 
 

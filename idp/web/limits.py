@@ -50,6 +50,10 @@ def _refuse_unstorable(fields: Iterable[tuple[str, str]]) -> None:
     for count, (name, value) in enumerate(fields, start=1):
         if count > MAXIMUM_FIELDS:
             raise BadRequest("There are too many fields.")
-        # A form's undecodable bytes arrive as U+FFFD, which nobody types.
-        if not is_storable(name) or not is_storable(value) or _REPLACED in name or _REPLACED in value:
+        if not is_readable(name) or not is_readable(value):
             raise BadRequest("A field is not valid text.")
+
+
+def is_readable(text: str) -> bool:
+    """Whether a field may say this. A form's undecodable bytes arrive as U+FFFD, which nobody types."""
+    return is_storable(text) and _REPLACED not in text
