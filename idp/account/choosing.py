@@ -59,16 +59,17 @@ def ask_end_selected(session: CurrentSession) -> Response:
         )
         tools = preview_end(tx, user_id=session.user_id, which=tools_of(ids), now=now, policy=services.policy).apps
     if not preview.browsers + preview.apps:
-        return _nothing_chosen()
+        return _nothing_left(ids)
+    is_own_branch = ids == [session.id]  # this browser stays: without what it approved there is nothing to ask
     other = [("session", text) for text in ids] + ([] if with_tools else [("with_tools", "yes")])
     return _question(
         session,
-        title="Sign out the chosen ones",
+        title="Sign out what this browser approved" if is_own_branch else "Sign out the chosen ones",
         lead="",
         action="/account/sessions/end-selected",
         hidden=[("session", text) for text in ids] + ([("with_tools", "yes")] if with_tools else []),
         plan=shown_end(preview, services.settings),
-        tools=tools,
+        tools=0 if is_own_branch else tools,
         with_tools=with_tools,
         other_path=web.own_url(f"/account/sessions/end-selected?{urlencode(other)}"),
     )
@@ -80,7 +81,7 @@ def end_selected(session: CurrentSession) -> Response:
     """End the ticked ones, with the tools that they approved if that was chosen."""
     ids, with_tools = _ticked(request.form)
     ended = _end(session, chosen(ids, with_tools=with_tools, keep=session.id), web.current_services().clock.now())
-    return _nothing_chosen() if ended.event_id is None else _said(ended)
+    return _nothing_left(ids) if ended.event_id is None else _said(ended)
 
 
 @blueprint.get("/account/sessions/end-unused")
@@ -250,8 +251,9 @@ def _said(ended: Ended) -> Response:
     return to_list()
 
 
-def _nothing_chosen() -> Response:
-    leave_notice("Nothing was chosen that is still signed in.", tone="info", symbol="info")
+def _nothing_left(ids: Sequence[str]) -> Response:
+    text = "What you chose is not signed in any more." if ids else "Tick what you want to sign out, and choose again."
+    leave_notice(text, tone="info", symbol="info")
     return to_list()
 
 

@@ -127,7 +127,7 @@ def _record_refusal(session: CurrentSession, address: str) -> None:
             session_id=session.id,
             actor="person",
             ip_address=address,
-            details={"method": "pwd", "agent": device.agent_name, "page": "password"},
+            details={"method": "pwd", "agent": device.agent_name, "os": device.os_name, "page": "password"},
         )
 
 

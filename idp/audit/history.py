@@ -157,6 +157,7 @@ def _contains(text: str, trail: Subquery, app: Any) -> ColumnElement[bool]:
         trail.c.ip_address,
         # A failed attempt has no session: what it said of itself is in the row.
         trail.c.details["agent"].as_string(),
+        trail.c.details["os"].as_string(),
     )
     return or_(*(column.icontains(text, autoescape=True) for column in columns))
 

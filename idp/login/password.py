@@ -75,7 +75,7 @@ def check_password(services: Services, *, name: str, password: Secret, device: D
                 user_id=user.id if user else None,
                 actor="person",
                 ip_address=device.ip_address,
-                details={"method": "pwd", "agent": device.agent_name},
+                details={"method": "pwd", "agent": device.agent_name, "os": device.os_name},
             )
         return WrongPair()
     new_hash = checks.hash(password) if needs_rehash(stored) else None

@@ -158,5 +158,6 @@ def _taken() -> Response:
         404,
         "This link was opened in another browser",
         "It works only in the browser that opened it first.",
-        "If that was not you, tell the people who run this service: “idp clients self-test-link … --withdraw”.",
+        "Go back to that browser, or ask the people who run this service for a new link. If it was not you who opened "
+        "it, tell them so: they can withdraw it.",
     )

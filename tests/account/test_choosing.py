@@ -1,5 +1,6 @@
 """Ending by a choice: ticked rows, branches, what lies unused, one application. Each is asked first, and exact."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -56,14 +57,35 @@ def test_ticked_rows_are_named_and_counted_before_they_end_and_nothing_else_ends
     assert "1 browser and 1 app or tool are signed out." in here.page("/account/sessions").text
 
 
-def test_choosing_nothing_asks_nothing(site: Site) -> None:
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ("", "Tick what you want to sign out, and choose again."),
+        ("session=junk", "Tick what you want to sign out, and choose again."),
+        ("session={own}&session=junk", "What you chose is not signed in any more."),
+    ],
+)
+def test_choosing_nothing_asks_nothing_and_says_what_to_do(site: Site, chosen: str, said: str) -> None:
     site.person("ada")
     here = site.signed_in("ada")
 
-    answer = here.get(f"/account/sessions/end-selected?session={session_of(here)}&session=junk")
+    answer = here.get(f"/account/sessions/end-selected?{chosen.format(own=session_of(here))}")
 
     assert answer.location == "/account/sessions"
-    assert "Nothing was chosen that is still signed in." in here.page("/account/sessions").text
+    assert said in here.page("/account/sessions").text
+
+
+def test_what_this_browser_approved_is_asked_about_by_that_name_and_can_only_end_whole(site: Site) -> None:
+    ada = site.person("ada")
+    here = site.signed_in("ada")
+    tool = tool_of(site, ada, browser=SimpleNamespace(session_id=session_of(here)))
+
+    page = here.page(f"/account/sessions/end-selected?session={session_of(here)}&with_tools=yes")
+
+    assert "Sign out what this browser approved?" in page.text
+    assert "Keep it signed in" not in page.text  # nothing would be left to ask about
+    confirm(here, page)
+    assert is_over(site, session_of(here), tool) == [False, True]
 
 
 def test_a_choice_of_strangers_and_of_this_browser_ends_nothing(site: Site) -> None:

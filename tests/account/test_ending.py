@@ -119,7 +119,7 @@ def test_ending_selected_tools_leaves_strangers_and_this_browser_alone(site: Sit
     )
 
     assert theirs.get("/account/sessions").status_code == 200
-    assert "Nothing was chosen that is still signed in." in here.page("/account/sessions").text
+    assert "What you chose is not signed in any more." in here.page("/account/sessions").text
 
 
 def test_the_question_names_counts_and_who_cannot_be_told(site: Site) -> None:

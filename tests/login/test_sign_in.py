@@ -224,6 +224,8 @@ def test_the_sign_in_and_its_refusal_are_in_the_audit_trail(site: Site) -> None:
     kinds = [event.kind for event in site.heart.all(AuditEvent, AuditEvent.user_id == ada.id)]
 
     assert sorted(kinds) == ["sign_in", "sign_in_refused", "user_created"]
+    (refused,) = site.heart.all(AuditEvent, AuditEvent.kind == "sign_in_refused")
+    assert refused.details == {"method": "pwd", "agent": "Firefox 143", "os": "Linux"}
 
 
 def test_the_session_remembers_the_browser_and_the_address(site: Site) -> None:

@@ -88,10 +88,7 @@ def test_both_ways_introspect_and_revoke(
 
     for query in ("", "?a=query"):
         gone.clear()
-        answers = [
-            send(provider, f"{path}{query}", body, headers=headers)
-            for path in (INTROSPECT, REVOKE, INTROSPECT)
-        ]
+        answers = [send(provider, f"{path}{query}", body, headers=headers) for path in (INTROSPECT, REVOKE, INTROSPECT)]
         assert [json.loads(answer.data).get("active") for answer in answers] == [query == "", None, False]
         assert gone == [query == ""] * 3
 
