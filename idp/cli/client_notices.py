@@ -64,7 +64,7 @@ def show_notice(client_id: str, as_json: bool) -> None:
         try:
             shown = shown_request(services, client, now=services.clock.now())
         except ValueError as error:
-            remedy = "`idp clients update … --backchannel-logout-uri …` registers one."
+            remedy = f"`idp clients update {client_id} --backchannel-logout-uri …` registers one."
             raise click.ClickException(f"There is nothing to show: {error}. {remedy}") from None
     if as_json:
         print_json({"client_id": client_id, "request": shown.text, "logout_token": shown.token})
@@ -100,7 +100,7 @@ def inspect_token(client_id: str | None, as_json: bool) -> None:
 
 def _address(services: Services, client: Client) -> tuple[str, State, str]:
     if client.backchannel_logout_uri is None:
-        remedy = "`idp clients update … --backchannel-logout-uri …` where possible."
+        remedy = f"`idp clients update {client.id} --backchannel-logout-uri …` where possible."
         return "address", State.WARNING, f"None is registered: it can't be told of sign-outs. {remedy}"
     found = check_logout_address(services, client)
     return "address", found.state, found.message
