@@ -5,48 +5,19 @@ from typing import Any
 
 import pytest
 
-from idp import clients, sessions
-from idp.db.models import AuthorizationCode, EndReason, StoredRequest, User
+from idp import clients
+from idp.db.models import AuthorizationCode, StoredRequest, User
 from idp.oauth import authorize_flow
-from idp.sessions import Actor
 from tests.support.characters import Answer, Provider, RelyingParty
 from tests.support.heart import race
 from tests.support.pages import Visitor
 
 
-def withdraw(provider: Provider, user: User, client_id: str) -> None:
-    """What the account page does."""
-    with provider.heart.database.transaction() as tx:
-        clients.withdraw_consent(tx, user_id=user.id, client_id=client_id, now=provider.heart.now)
-        sessions.end_client_for_user(
-            tx,
-            user_id=user.id,
-            client_id=client_id,
-            reason=EndReason.CONSENT_WITHDRAWN,
-            actor=Actor(),
-            settings=provider.settings,
-            now=provider.heart.now,
-        )
-
-
-def end_everything(provider: Provider, user: User) -> None:
-    with provider.heart.database.transaction() as tx:
-        sessions.end_everything(
-            tx,
-            user_id=user.id,
-            except_session_id=None,
-            reason=EndReason.SIGNED_OUT_EVERYWHERE,
-            actor=Actor(),
-            settings=provider.settings,
-            now=provider.heart.now,
-        )
-
-
 @pytest.fixture
-def before_the_code(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+def before_the_code(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
     """Lets something happen once, after the decision and before the transaction of the code."""
 
-    def arrange(happening: Callable[[], None]) -> None:
+    def arrange(happening: Callable[[], object]) -> None:
         issue, pending = authorize_flow._issue, [happening]
 
         def later(*given: Any, **named: Any) -> Any:
@@ -64,11 +35,11 @@ def test_a_consent_that_is_withdrawn_before_the_code_is_asked_for_again(
     rp: RelyingParty,
     ada: User,
     signed_in: Visitor,
-    before_the_code: Callable[[Callable[[], None]], None],
+    before_the_code: Callable[[Callable[[], object]], None],
 ) -> None:
     rp.sign_in(signed_in)
     before = len(provider.heart.all(AuthorizationCode))
-    before_the_code(lambda: withdraw(provider, ada, rp.id))
+    before_the_code(lambda: provider.heart.withdraw(ada, rp.client))
 
     response = signed_in.get(rp.address())
 
@@ -81,10 +52,10 @@ def test_a_session_that_ends_before_the_code_leads_to_the_sign_in_page(
     rp: RelyingParty,
     ada: User,
     signed_in: Visitor,
-    before_the_code: Callable[[Callable[[], None]], None],
+    before_the_code: Callable[[Callable[[], object]], None],
 ) -> None:
     rp.sign_in(signed_in)
-    before_the_code(lambda: end_everything(provider, ada))
+    before_the_code(lambda: provider.heart.end_everything(ada))
 
     assert signed_in.get(rp.address()).location.startswith("/login?")
 
@@ -94,10 +65,10 @@ def test_an_approval_that_is_overtaken_gives_neither_consent_nor_code_and_its_pa
     rp: RelyingParty,
     ada: User,
     signed_in: Visitor,
-    before_the_code: Callable[[Callable[[], None]], None],
+    before_the_code: Callable[[Callable[[], object]], None],
 ) -> None:
     form = signed_in.page(signed_in.get(rp.address()).location).form("/consent")
-    before_the_code(lambda: end_everything(provider, ada))
+    before_the_code(lambda: provider.heart.end_everything(ada))
 
     overtaken = signed_in.submit(form, button="consent-allow")
 
@@ -119,7 +90,10 @@ def test_no_code_of_before_a_withdrawal_is_worth_anything_after_it(
         response = provider.get(rp.address(prompt="none"), headers=cookies)
         return provider.walk(signed_in, response)
 
-    answers = race([authorize, authorize, authorize, lambda: withdraw(provider, ada, rp.id), authorize, authorize])
+    def withdraw() -> None:
+        provider.heart.withdraw(ada, rp.client)
+
+    answers = race([authorize, authorize, authorize, withdraw, authorize, authorize])
 
     for answer in answers:
         if answer is not None:

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from idp import clients, sessions
-from idp.db.models import Client, Consent, EndReason, RefreshBinding, User
+from idp import clients
+from idp.db.models import Client, Consent, RefreshBinding, User
 from idp.oauth.authorize_request import AuthorizeRequest
 from idp.oauth.claims_request import ClaimsRequest
 from idp.oauth.next_step import AskConsent, IssueCode, Refuse, ShowLogin, next_step
-from idp.sessions import Actor, CurrentSession
+from idp.sessions import CurrentSession
 from tests.support.characters import Provider, RelyingParty
 from tests.support.heart import HandClock
 from tests.support.pages import Page, Visitor
@@ -306,16 +306,7 @@ def test_an_ended_session_gets_no_code_from_an_open_page(
     rp: RelyingParty, signed_in: Visitor, provider: Provider, ada: User
 ) -> None:
     form = consent_form(rp, signed_in)
-    with provider.heart.database.transaction() as tx:
-        sessions.end_everything(
-            tx,
-            user_id=ada.id,
-            except_session_id=None,
-            reason=EndReason.SIGNED_OUT_EVERYWHERE,
-            actor=Actor(),
-            settings=provider.settings,
-            now=provider.heart.now,
-        )
+    provider.heart.end_everything(ada)
 
     answered = signed_in.submit(form, button="consent-allow")
 

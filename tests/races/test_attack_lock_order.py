@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import text
 
 from idp import sessions
+from idp.db.engine import Database
 from idp.db.models import Client, EndReason, Session, User
 from idp.sessions import Actor
 from tests.support.heart import Heart
@@ -49,20 +50,9 @@ def _end_others(heart: Heart, tx: Any, person: User, kept: str) -> None:
     )
 
 
-def _withdraw(heart: Heart, node: Any, person: User, client: Client, outcome: list[Any]) -> None:
+def _withdraw(heart: Heart, node: Database, person: User, client: Client, outcome: list[Any]) -> None:
     try:
-        with node.transaction() as tx:
-            outcome.append(
-                sessions.end_client_for_user(
-                    tx,
-                    user_id=person.id,
-                    client_id=client.id,
-                    reason=EndReason.CONSENT_WITHDRAWN,
-                    actor=Actor(),
-                    settings=heart.settings,
-                    now=heart.now,
-                )
-            )
+        outcome.append(heart.withdraw(person, client, database=node))
     except Exception as error:  # noqa: BLE001 - the test says what came of it
         outcome.append(error)
 

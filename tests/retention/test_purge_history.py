@@ -8,7 +8,6 @@ from idp import mail
 from idp.db.models import (
     AuditEvent,
     AuthorizationCode,
-    EndReason,
     LogoutDelivery,
     LogoutEvent,
     MailMessage,
@@ -19,7 +18,6 @@ from idp.db.models import (
     User,
 )
 from idp.keys import ensure_keys, rotate
-from idp.sessions import Actor, end_client_for_user
 from idp.tokens import Issued, Refused
 from tests.retention.purging import count, due, purge, settle_notices
 from tests.support.heart import Heart
@@ -99,16 +97,7 @@ def test_an_application_that_left_a_living_session_is_forgotten_too(heart: Heart
     session = heart.sign_in(person)
     heart.tokens_for(session, gone_client)
     kept = heart.tokens_for(session, kept_client)
-    with heart.database.transaction() as tx:
-        end_client_for_user(
-            tx,
-            user_id=person.id,
-            client_id=gone_client.id,
-            reason=EndReason.CONSENT_WITHDRAWN,
-            actor=Actor(),
-            settings=heart.settings,
-            now=heart.now,
-        )
+    heart.withdraw(person, gone_client)
 
     heart.clock.advance(days=91)
     gone = purge(heart)
@@ -141,16 +130,7 @@ def test_a_notice_on_its_way_from_a_living_session_keeps_its_event(heart: Heart)
     heart.with_settings(browser_absolute_lifetime=timedelta(days=400), browser_idle_lifetime=timedelta(days=400))
     client, person = heart.client(backchannel_logout_uri="https://app.example/bye"), heart.person()
     heart.tokens_for(heart.sign_in(person), client)
-    with heart.database.transaction() as tx:
-        end_client_for_user(
-            tx,
-            user_id=person.id,
-            client_id=client.id,
-            reason=EndReason.CONSENT_WITHDRAWN,
-            actor=Actor(),
-            settings=heart.settings,
-            now=heart.now,
-        )
+    heart.withdraw(person, client)
     heart.clock.advance(days=91)
 
     assert purge(heart)["logout_events"] == 0

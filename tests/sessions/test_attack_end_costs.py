@@ -6,46 +6,18 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from idp import sessions
-from idp.db.models import Client, EndReason, User
-from idp.sessions import Actor, StartedSession
+from idp.db.models import Client, User
+from idp.sessions import Ended, StartedSession
 from tests.support.heart import Heart
 
 BIG = ("token_families", "session_clients", "authorization_codes", "sessions", "logout_deliveries")
 
 
-def _withdraw(heart: Heart, person: User, _browser: StartedSession, client: Client) -> Any:
-    with heart.database.transaction() as tx:
-        return sessions.end_client_for_user(
-            tx,
-            user_id=person.id,
-            client_id=client.id,
-            reason=EndReason.CONSENT_WITHDRAWN,
-            actor=Actor(),
-            settings=heart.settings,
-            now=heart.now,
-        )
-
-
-def _end_part(heart: Heart, person: User, browser: StartedSession, client: Client) -> Any:
-    with heart.database.transaction() as tx:
-        return sessions.end_participation(
-            tx,
-            user_id=person.id,
-            session_id=browser.session_id,
-            client_id=client.id,
-            reason=EndReason.REFRESH_TOKEN_REUSE,
-            actor=Actor(),
-            settings=heart.settings,
-            now=heart.now,
-        )
-
-
-ENDS: dict[str, Callable[[Heart, User, StartedSession, Client], Any]] = {
+ENDS: dict[str, Callable[[Heart, User, StartedSession, Client], Ended]] = {
     "one session": lambda heart, person, browser, _client: heart.end(person, browser.session_id),
     "everything": lambda heart, person, _browser, _client: heart.end_everything(person),
-    "one client": _withdraw,
-    "one participation": _end_part,
+    "one client": lambda heart, person, _browser, client: heart.withdraw(person, client),
+    "one participation": Heart.end_part,
 }
 
 

@@ -128,16 +128,7 @@ def test_withdrawing_a_consent_ends_that_client_everywhere_and_no_other(heart: H
     bound, app = heart.tokens_for(browser, client), heart.tokens_for(browser, client, OFFLINE)
     unredeemed, others = heart.code(browser, client), heart.tokens_for(browser, other)
 
-    with heart.database.transaction() as tx:
-        ended = sessions.end_client_for_user(
-            tx,
-            user_id=person.id,
-            client_id=client.id,
-            reason=EndReason.CONSENT_WITHDRAWN,
-            actor=Actor(),
-            settings=heart.settings,
-            now=heart.now,
-        )
+    ended = heart.withdraw(person, client)
 
     assert (ended.browsers, ended.apps, ended.participations) == (0, 1, 2)
     assert isinstance(heart.refresh(bound, client), Refused)
@@ -152,16 +143,7 @@ def test_coming_back_makes_a_new_participation_with_a_new_sid(heart: Heart) -> N
     browser = heart.sign_in(person)
     first = heart.tokens_for(browser, client)
     assert heart.tokens_for(browser, client).sid == first.sid, "while it lives it is one and the same"
-    with heart.database.transaction() as tx:
-        sessions.end_client_for_user(
-            tx,
-            user_id=person.id,
-            client_id=client.id,
-            reason=EndReason.CONSENT_WITHDRAWN,
-            actor=Actor(),
-            settings=heart.settings,
-            now=heart.now,
-        )
+    heart.withdraw(person, client)
 
     back = heart.tokens_for(browser, client)
 

@@ -17,6 +17,20 @@ from tests.support.heart import Heart
 OFFLINE = "openid offline_access"
 NOTICES = "https://app.example/out"
 HOUR = timedelta(hours=1)
+# What the heart's browsers say of themselves.
+FIREFOX: dict[str, Any] = {
+    "device_name": "",
+    "os_name": "Linux",
+    "agent_name": "Firefox 145",
+    "label": "",
+    "ip_address": "192.0.2.7",
+}
+
+
+def machine(name: str) -> dict[str, Any]:
+    """What an app's session says of where it runs: every text another one, and nobody else's."""
+    words = {field: f"{name} {field}" for field in ("device_name", "os_name", "agent_name", "label")}
+    return {**words, "ip_address": "192.0.2.99"}
 
 
 def listed(heart: Heart, person: User, current: str | None = None, **paging: Any) -> DevicesPage:
@@ -42,14 +56,7 @@ def app_of(heart: Heart, browser: StartedSession, client: Client, name: str) -> 
     """An app approved in a browser, on a machine with names of its own."""
     session_id = heart.tokens_for(browser, client, OFFLINE).session_id
     assert session_id is not None
-    heart.change(
-        heart.session(session_id),
-        device_name=f"{name} device",
-        os_name=f"{name} os",
-        agent_name=f"{name} agent",
-        label=f"{name} label",
-        ip_address="192.0.2.99",
-    )
+    heart.change(heart.session(session_id), **machine(name))
     return session_id
 
 
@@ -69,12 +76,8 @@ def test_a_row_says_all_of_its_own_session_and_nothing_of_another(heart: Heart) 
     browser = DeviceRow(
         session_id=here.session_id,
         kind=SessionKind.BROWSER,
-        device_name="Desk",
-        os_name="Linux",
-        agent_name="Firefox 145",
-        label="Mine",
+        **{**FIREFOX, "device_name": "Desk", "label": "Mine"},
         client_name=None,
-        ip_address="192.0.2.7",
         started_at=began,
         last_active_at=began,
         keep_signed_in=True,
@@ -88,12 +91,8 @@ def test_a_row_says_all_of_its_own_session_and_nothing_of_another(heart: Heart) 
     app = DeviceRow(
         session_id=third,
         kind=SessionKind.APP,
-        device_name="C device",
-        os_name="C os",
-        agent_name="C agent",
-        label="C label",
+        **machine("C"),
         client_name="Tool",
-        ip_address="192.0.2.99",
         started_at=began,
         last_active_at=began,
         keep_signed_in=False,
@@ -203,12 +202,8 @@ def test_an_ended_row_says_all_of_its_own_session(heart: Heart) -> None:
         EndedRow(
             session_id=app,
             kind=SessionKind.APP,
-            device_name="A device",
-            os_name="A os",
-            agent_name="A agent",
-            label="A label",
+            **machine("A"),
             client_name="Tool",
-            ip_address="192.0.2.99",
             started_at=began,
             last_active_at=began,
             ended_at=heart.now,
@@ -235,12 +230,8 @@ def test_a_live_session_says_all_of_itself_and_who_takes_part_in_the_order_of_na
     assert seen == LiveSession(
         session_id=browser.session_id,
         kind=SessionKind.BROWSER,
-        device_name="",
-        os_name="Linux",
-        agent_name="Firefox 145",
-        label="",
+        **FIREFOX,
         client_name=None,
-        ip_address="192.0.2.7",
         started_at=began,
         last_active_at=heart.now,
         applications=(
@@ -249,17 +240,13 @@ def test_a_live_session_says_all_of_itself_and_who_takes_part_in_the_order_of_na
             UsedApplication(wiki.id, "Wiki", can_be_told=True, since=began),
         ),
         approved_in=None,
-        approved=(ApprovedApp(tool, "Wiki", "A device", "A os", "A label", heart.now, heart.now),),
+        approved=(ApprovedApp(tool, "Wiki", "A device_name", "A os_name", "A label", heart.now, heart.now),),
     )
     assert approved == LiveSession(
         session_id=tool,
         kind=SessionKind.APP,
-        device_name="A device",
-        os_name="A os",
-        agent_name="A agent",
-        label="A label",
+        **machine("A"),
         client_name="Wiki",
-        ip_address="192.0.2.99",
         started_at=heart.now,
         last_active_at=heart.now,
         applications=(UsedApplication(wiki.id, "Wiki", can_be_told=True, since=heart.now),),
@@ -299,16 +286,7 @@ def test_an_ended_session_says_all_of_itself_and_what_became_of_its_own_notices(
     heart.tokens_for(other, heart.client(name="Other"))
     left = app_of(heart, gone, tool, "left")
     heart.clock.advance(minutes=1)
-    with heart.database.transaction() as tx:
-        sessions.end_client_for_user(
-            tx,
-            user_id=person.id,
-            client_id=wiki.id,
-            reason=EndReason.CONSENT_WITHDRAWN,
-            actor=sessions.Actor(),
-            settings=heart.settings,
-            now=heart.now,
-        )
+    heart.withdraw(person, wiki)
     issued = heart.tokens_for(gone, wiki)
     assert remembered(heart, person, gone.session_id) is None
 
@@ -317,12 +295,8 @@ def test_an_ended_session_says_all_of_itself_and_what_became_of_its_own_notices(
     assert remembered(heart, person, gone.session_id) == EndedDetails(
         session_id=gone.session_id,
         kind=SessionKind.BROWSER,
-        device_name="",
-        os_name="Linux",
-        agent_name="Firefox 145",
-        label="",
+        **FIREFOX,
         client_name=None,
-        ip_address="192.0.2.7",
         started_at=began,
         last_active_at=began,
         ended_at=heart.now,
@@ -330,7 +304,7 @@ def test_an_ended_session_says_all_of_itself_and_what_became_of_its_own_notices(
         applications=(ReceiptApplication("Wiki", DeliveryState.PENDING, is_retrying=False, settled_at=None),),
         access_expires_at=issued.access_expires_at,
         event_id=ended.event_id,
-        approved=(ApprovedApp(left, tool.name, "left device", "left os", "left label", began, began),),
+        approved=(ApprovedApp(left, tool.name, "left device_name", "left os_name", "left label", began, began),),
     )
 
 
@@ -342,9 +316,8 @@ def test_an_ended_app_says_its_name_to_its_person_for_ninety_days(heart: Heart) 
     seen = remembered(heart, person, app)
 
     assert seen is not None
-    assert (seen.kind, seen.client_name, seen.device_name) == (SessionKind.APP, "Tool", "A device")
-    assert (seen.os_name, seen.agent_name, seen.label) == ("A os", "A agent", "A label")
-    assert (seen.ip_address, seen.approved) == ("192.0.2.99", ())
+    assert (seen.kind, seen.client_name, seen.approved) == (SessionKind.APP, "Tool", ())
+    assert {field: getattr(seen, field) for field in machine("A")} == machine("A")
     assert remembered(heart, heart.person(), app) is None
     heart.clock.advance(days=90, microseconds=-1)
     assert remembered(heart, person, app) is not None

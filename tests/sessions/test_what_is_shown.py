@@ -3,7 +3,7 @@
 from typing import Any
 
 from idp import sessions
-from idp.db.models import AuditEvent, EndReason, User
+from idp.db.models import AuditEvent, User
 from idp.sessions import LiveSession
 from tests.support.heart import Heart
 
@@ -77,15 +77,7 @@ def test_an_application_has_access_where_it_takes_part_still_and_where_it_is_an_
     heart.tokens_for(heart.sign_in(heart.person()), client)
     heart.tokens_for(heart.sign_in(person), heart.client())
     given: dict[str, Any] = {"user_id": person.id, "client_id": client.id, "now": heart.now}
-    with heart.database.transaction() as tx:
-        sessions.end_participation(
-            tx,
-            **given,
-            session_id=here.session_id,
-            reason=EndReason.REFRESH_TOKEN_REUSE,
-            actor=sessions.Actor(),
-            settings=heart.settings,
-        )
+    heart.end_part(person, here, client)
 
     with heart.database.reading() as tx:
         preview = sessions.preview_end_client(tx, **given, policy=heart.policy)

@@ -231,6 +231,34 @@ class Heart:
                 now=now or self.now,
             )
 
+    def withdraw(self, person: User, client: Client, *, database: Database | None = None) -> Ended:
+        """A person takes an application its access away, as the account page does: consent and all that it holds."""
+        with (database or self.database).transaction() as tx:
+            clients.withdraw_consent(tx, user_id=person.id, client_id=client.id, now=self.now)
+            return sessions.end_client_for_user(
+                tx,
+                user_id=person.id,
+                client_id=client.id,
+                reason=EndReason.CONSENT_WITHDRAWN,
+                actor=Actor(),
+                settings=self.settings,
+                now=self.now,
+            )
+
+    def end_part(self, person: User, session: StartedSession, client: Client) -> Ended:
+        """One application's part in one session ends, as when an old token is presented; the session goes on."""
+        with self.database.transaction() as tx:
+            return sessions.end_participation(
+                tx,
+                user_id=person.id,
+                session_id=session.session_id,
+                client_id=client.id,
+                reason=EndReason.REFRESH_TOKEN_REUSE,
+                actor=Actor(),
+                settings=self.settings,
+                now=self.now,
+            )
+
     def sweep(self) -> int:
         with self.database.transaction() as tx:
             return sessions.sweep(tx, now=self.now, settings=self.settings).looked_at
