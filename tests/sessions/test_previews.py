@@ -15,7 +15,8 @@ from tests.support.heart import START, Heart
 
 OFFLINE = "openid offline_access"
 OUT, FRAME = "https://app.example/out", "https://app.example/frame"
-INSTANT, HOUR, DAY = timedelta(microseconds=1), timedelta(hours=1), timedelta(days=1)
+INSTANT, HOUR = timedelta(microseconds=1), timedelta(hours=1)
+NAMES = ("device_name", "os_name", "agent_name", "label")
 
 
 def tool_of(heart: Heart, browser: StartedSession, client: Client) -> str:
@@ -43,17 +44,17 @@ def test_the_sessions_that_would_end_are_named_browsers_first_and_the_latest_use
     for number, one in enumerate((newer.session_id, older.session_id, *twins)):
         heart.change(
             heart.session(one),
-            last_active_at=START + timedelta(minutes=5 - min(number, 2)),
+            last_active_at=START + timedelta(minutes=(3, 2, 8, 8)[number]),
             started_at=START - timedelta(minutes=number),
-            **{name: f"{name} {number}" for name in ("device_name", "os_name", "agent_name", "label")},
+            **{name: f"{name} {number}" for name in NAMES},
         )
     heart.sign_in(heart.person())
 
     found = previewed(heart, person, named=True)
 
     def named(number: int, kind: SessionKind, client_name: str | None) -> SessionPreview:
-        names = (f"{name} {number}" for name in ("device_name", "os_name", "agent_name", "label"))
-        return SessionPreview(kind, *names, client_name, START - timedelta(minutes=number))
+        device, system, agent, label = (f"{name} {number}" for name in NAMES)
+        return SessionPreview(kind, device, system, agent, label, client_name, START - timedelta(minutes=number))
 
     assert (found.browsers, found.apps) == (2, 2)
     assert found.sessions == (
@@ -163,6 +164,8 @@ def test_everything_is_everything_but_the_one_that_goes_on_and_on_request_but_th
     assert seen(here.session_id) == (1, 1, [("Tool", False)])
     assert seen(here.session_id, keep_apps=True) == (1, 0, [])
     assert seen(None, keep_apps=True) == (2, 0, [("Framed", False)])
+    tools = previewed(heart, person, tools_of([there.session_id]))
+    assert (tools.browsers, tools.apps) == (0, 1)
 
 
 # ── Which sessions a choice means ─────────────────────────────────────────────────────────────────────────────────────
@@ -199,7 +202,7 @@ def test_unused_is_what_neither_a_page_nor_a_refresh_has_used_since(heart: Heart
 
 def test_a_choice_ends_what_is_live_of_ones_own_and_leaves_the_expired_to_the_sweep(heart: Heart) -> None:
     person, stranger, short = heart.person(), heart.person(), heart.client(app_idle_lifetime=HOUR)
-    browser, strange = heart.sign_in(person), heart.sign_in(stranger)
+    browser, kept, strange = heart.sign_in(person), heart.sign_in(person), heart.sign_in(stranger)
     expired, usual = (tool_of(heart, browser, client) for client in (short, heart.client()))
     heart.clock.advance(hours=1)
     live = tool_of(heart, browser, short)
@@ -208,7 +211,7 @@ def test_a_choice_ends_what_is_live_of_ones_own_and_leaves_the_expired_to_the_sw
         ended = end_chosen(
             tx,
             user_id=person.id,
-            which=everything_but(None),
+            which=everything_but(kept.session_id),
             actor=Actor(),
             settings=heart.settings,
             policy=heart.policy,
@@ -217,5 +220,5 @@ def test_a_choice_ends_what_is_live_of_ones_own_and_leaves_the_expired_to_the_sw
 
     assert (ended.browsers, ended.apps, ended.reason) == (1, 2, EndReason.ENDED_BY_PERSON)
     left = {row.id for row in heart.all(Session, Session.ended_at.is_(None))}
-    assert left == {expired, strange.session_id}
+    assert left == {expired, kept.session_id, strange.session_id}
     assert heart.session(live).ended_at == heart.session(usual).ended_at == heart.now
