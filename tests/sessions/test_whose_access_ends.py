@@ -3,15 +3,26 @@
 from datetime import timedelta
 
 from idp import sessions
-from idp.db.models import AuditEvent, AuthorizationCode, Client, EndReason, LogoutEvent, Session, SessionClient, User
+from idp.db.models import (
+    AuditEvent,
+    AuthorizationCode,
+    Client,
+    EndReason,
+    LogoutEvent,
+    Session,
+    SessionClient,
+    SessionKind,
+    User,
+)
 from idp.sessions import Actor
 from idp.sessions.census import count_people_of_client, forget_devices
+from idp.sessions.mass_end import MassEnd, count_people
 from idp.tokens import Issued, Refused
-from tests.support.heart import START, Heart
+from tests.support.heart import Heart
 
 OFFLINE = "openid offline_access"
 OUT = "https://app.example/out"
-INSTANT, MINUTE = timedelta(microseconds=1), timedelta(minutes=1)
+MINUTE = timedelta(minutes=1)
 OPERATOR = Actor(name="operator", ip_address="192.0.2.50")
 
 
@@ -56,11 +67,9 @@ def test_what_rests_on_an_older_sign_in_ends_person_by_person_with_all_that_is_t
 
     first, told = end_older(heart, strict, 20, after="", limit=2)
     assert (first, told) == ([], 0), "as old as the moment is not older"
-    first, told = end_older(heart, strict, 19, after="", limit=2)
-    second, told_second = end_older(heart, strict, 19, after=first[-1], limit=2)
+    done = [end_older(heart, strict, 19, after=after, limit=2) for after in (people[0].id, people[2].id, "")]
 
-    assert (first, told) == ([people[0].id, people[1].id], 4)
-    assert (second, told_second) == ([people[2].id], 2)
+    assert done == [([people[1].id, people[2].id], 4), ([], 0), ([people[0].id], 2)]
     assert end_older(heart, strict, 19, after="", limit=9) == ([], 0)
     assert ended_parts(heart) == expected
     assert all(isinstance(heart.refresh(issued, client), Issued) for issued, client in kept)
@@ -127,7 +136,7 @@ def test_only_what_the_application_still_had_ends_and_only_its_own_codes(heart: 
     before = heart.tokens_for(here, client)
     heart.end_part(person, here, client)
     parts = [heart.tokens_for(one, client) for one in (here, there)]
-    codes = [heart.code(one, client) for one in (here, strange)]
+    codes = [heart.code(one, client) for one in (here, heart.sign_in(person), strange)]
     others = [heart.code(here, other), heart.code(there, other)]
 
     ended = heart.withdraw(person, client)
@@ -135,8 +144,7 @@ def test_only_what_the_application_still_had_ends_and_only_its_own_codes(heart: 
     assert (ended.browsers, ended.apps, ended.participations) == (0, 0, 2)
     reuse, withdrawn = EndReason.REFRESH_TOKEN_REUSE, EndReason.CONSENT_WITHDRAWN
     assert ended_parts(heart) == {(before.sid, reuse), *((part.sid, withdrawn) for part in parts)}
-    assert isinstance(heart.redeem(codes[0], client), Refused)
-    assert isinstance(heart.redeem(codes[1], client), Issued)
+    assert [type(heart.redeem(code, client)) for code in codes] == [Refused, Refused, Issued]
     assert all(isinstance(heart.redeem(code, other), Issued) for code in others)
 
 
@@ -206,7 +214,8 @@ def test_a_code_counts_as_access_until_five_minutes_after_its_end_unless_used_or
     heart.end_part(part_gone, left, client)
     heart.redeem(heart.code(used, client), client)
     heart.code(heart.sign_in(heart.person()), client)
-    heart.code(heart.sign_in(heart.person()), other)
+    for _ in range(3):
+        heart.code(heart.sign_in(heart.person()), other)
 
     assert holders(heart, client) == 2, "who used a code and who holds one"
     heart.clock.advance(minutes=6, microseconds=-1)
@@ -218,40 +227,74 @@ def test_a_code_counts_as_access_until_five_minutes_after_its_end_unless_used_or
 # ── Older than a back-up: everybody's, or one application's, in batches ───────────────────────────────────────────────
 
 
-def test_sessions_from_before_a_moment_end_in_batches_of_people_and_newer_ones_go_on(heart: Heart) -> None:
-    client = heart.client(backchannel_logout_uri=OUT)
+def end_next(heart: Heart, client: Client | None, after: str, limit: int) -> MassEnd:
+    with heart.database.transaction() as tx:
+        return sessions.end_next_people(
+            tx,
+            client_id=client.id if client else None,
+            before=heart.now,
+            after=after,
+            reason=EndReason.RESTORED,
+            actor=OPERATOR,
+            settings=heart.settings,
+            now=heart.now,
+            limit=limit,
+        )
+
+
+def to_end(heart: Heart, client: Client | None) -> int:
+    with heart.database.reading() as tx:
+        return count_people(tx, client_id=client.id if client else None, before=heart.now, now=heart.now)
+
+
+def three_people(heart: Heart, client: Client) -> list[User]:
+    """Each with a part of the application in a browser, and an app that it approved."""
     people = sorted((heart.person() for _ in range(3)), key=lambda person: person.id)
     for person in people:
         browser = heart.sign_in(person)
-        heart.tokens_for(browser, client)
-        heart.tokens_for(browser, client, OFFLINE)
+        for scope in ("openid", OFFLINE):
+            heart.tokens_for(browser, client, scope)
+    return people
+
+
+def test_sessions_from_before_a_moment_end_in_batches_of_people_and_newer_ones_go_on(heart: Heart) -> None:
+    people = three_people(heart, heart.client(backchannel_logout_uri=OUT))
+    signed_out = heart.person()
+    heart.end(signed_out, heart.sign_in(signed_out).session_id)
     heart.clock.advance(seconds=30)
-    newer = [heart.sign_in(one) for one in (people[0], heart.person())]
+    newer = {heart.sign_in(one).session_id for one in (people[1], heart.person())}
+    assert to_end(heart, None) == 3
 
-    done = []
-    for _ in range(3):
-        with heart.database.transaction() as tx:
-            done.append(
-                sessions.end_next_people(
-                    tx,
-                    client_id=None,
-                    before=START + INSTANT,
-                    after=(done[-1].last if done else "") or "",
-                    reason=EndReason.RESTORED,
-                    actor=OPERATOR,
-                    settings=heart.settings,
-                    now=heart.now,
-                    limit=2,
-                )
-            )
+    done = [end_next(heart, None, after, limit=1) for after in (people[0].id, people[1].id, people[2].id)]
 
-    assert [(one.people, one.browsers, one.apps, one.participations, one.notices) for one in done] == [
-        (2, 2, 2, 4, 4),
-        (1, 1, 1, 2, 2),
-        (0, 0, 0, 0, 0),
+    each = {"people": 1, "browsers": 1, "apps": 1, "participations": 2, "notices": 2}
+    assert done == [MassEnd(people[1].id, **each), MassEnd(people[2].id, **each), MassEnd()]
+    assert to_end(heart, None) == 1
+    left = {(row.user_id, row.id in newer) for row in heart.all(Session, Session.ended_at.is_(None))}
+    assert left == {(people[0].id, False), *((heart.session(one).user_id, True) for one in newer)}
+    assert {row.id: row.epoch for row in heart.all(User) if row.epoch} == {people[1].id: 1, people[2].id: 1}
+    reasons = {(event.reason, event.user_id) for event in heart.all(LogoutEvent, LogoutEvent.apps_ended == 1)}
+    assert reasons == {(EndReason.RESTORED, people[1].id), (EndReason.RESTORED, people[2].id)}
+    assert ("operator", people[1].id, "192.0.2.50") in audited(heart, "sessions_ended")
+
+
+def test_one_applications_access_ends_in_batches_of_people_and_their_browsers_go_on(heart: Heart) -> None:
+    client, other = heart.client(backchannel_logout_uri=OUT), heart.client()
+    people = three_people(heart, client)
+    beside = heart.tokens_for(heart.sign_in(people[0]), other)
+    assert to_end(heart, client) == 3
+
+    done = [end_next(heart, client, after, limit=2) for after in (people[0].id, "", "")]
+
+    assert done == [
+        MassEnd(people[2].id, people=2, browsers=0, apps=2, participations=4, notices=4),
+        MassEnd(people[0].id, people=1, browsers=0, apps=1, participations=2, notices=2),
+        MassEnd(),
     ]
-    assert {row.id for row in heart.all(Session, Session.ended_at.is_(None))} == {one.session_id for one in newer}
-    assert {row.id: row.epoch for row in heart.all(User) if row.epoch} == {person.id: 1 for person in people}
+    assert to_end(heart, client) == 0
+    assert {reason for _, reason in ended_parts(heart)} == {EndReason.RESTORED}
+    assert {row.kind for row in heart.all(Session, Session.ended_at.is_(None))} == {SessionKind.BROWSER}
+    assert isinstance(heart.refresh(beside, other), Issued)
     assert {row[0] for row in audited(heart, "sessions_ended")} == {"operator"}
 
 

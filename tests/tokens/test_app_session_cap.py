@@ -1,11 +1,12 @@
 """Only so many copies of one app per person: with one more, the one unused longest goes out, visibly."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from idp import sessions
-from idp.db.models import AuditEvent, EndReason, LogoutDelivery, MailMessage, Session, SessionKind, User
+from idp.db.models import AuditEvent, EndReason, LogoutDelivery, LogoutEvent, MailMessage, Session, SessionKind, User
 from tests.support.heart import Heart, race
 
 OFFLINE = "openid offline_access"
@@ -72,6 +73,52 @@ def test_an_app_may_have_a_cap_of_its_own(capped: Heart) -> None:
     last = sign_in_tool(capped, person, client)
 
     assert live_tools(capped) == {last.session_id}
+
+
+def test_the_latest_use_of_any_token_counts_and_of_two_alike_the_older_one_goes(capped: Heart) -> None:
+    capped.with_settings(app_sessions_per_client=3)
+    person, client = capped.person(), capped.client()
+    browser = capped.sign_in(person)
+    twins = sorted(capped.tokens_for(browser, client, OFFLINE).session_id or "" for _ in range(2))
+    used = sign_in_tool(capped, person, client)
+    capped.change(capped.session(used.session_id), last_active_at=capped.now - timedelta(days=2))
+    capped.change(capped.family(used), last_used_at=capped.now + timedelta(hours=1))
+
+    sign_in_tool(capped, person, client)
+    assert live_tools(capped) & {*twins, used.session_id} == {twins[1], used.session_id}
+
+    capped.change(capped.family(used), last_used_at=capped.now - timedelta(days=1))
+    sign_in_tool(capped, person, client)
+    assert live_tools(capped) & {*twins, used.session_id} == {twins[1]}
+
+
+def test_copies_that_are_over_by_their_apps_own_lifetime_take_no_place(capped: Heart) -> None:
+    person, client = capped.person(), capped.client(app_idle_lifetime=timedelta(hours=1))
+    expired = sign_in_tool(capped, person, client)
+    capped.clock.advance(hours=1)
+
+    live = [sign_in_tool(capped, person, client) for _ in range(2)]
+
+    assert live_tools(capped) == {one.session_id for one in (expired, *live)}
+    assert capped.all(Session, Session.end_reason == EndReason.SESSION_CAP) == []
+
+
+def test_how_many_there_may_be_can_be_decided_at_run_time_and_time_is_said_to_have_ended_the_rest(
+    capped: Heart,
+) -> None:
+    person, client = capped.person(), capped.client()
+    first = sign_in_tool(capped, person, client)
+    capped.decide("app_sessions_per_client", "1")
+
+    second = sign_in_tool(capped, person, client)
+
+    assert live_tools(capped) == {second.session_id}
+    [row] = capped.all(AuditEvent, AuditEvent.kind == "sessions_ended")
+    assert (row.actor, row.client_id, row.session_id) == ("time", client.id, first.session_id)
+    [event] = capped.all(LogoutEvent)
+    assert (event.user_id, event.apps_ended, event.initiating_client_id) == (person.id, 1, client.id)
+    [message] = capped.all(MailMessage)
+    assert (message.user_id, message.created_at) == (person.id, capped.now)
 
 
 @pytest.mark.parametrize("where", ["installation", "client"])
