@@ -92,6 +92,12 @@ def test_the_audit_trail_names_an_application_only_when_it_was_one(heart: Heart)
     assert audited(heart, "notices_given_up") == [(None, "operator", {"deliveries": done, "count": 3})]
 
 
+def test_one_that_has_no_address_does_not_hold_up_those_behind_it(heart: Heart) -> None:
+    _, (deaf, dead) = notices(heart, {"state": CANNOT, "uri": None, "host": ""}, {"state": GAVE_UP})
+
+    assert again(heart, deaf, dead) == [dead]
+
+
 def test_an_applications_dead_notices_are_found_up_to_a_moment_and_its_waiting_ones_at_any(
     heart: Heart, monkeypatch: pytest.MonkeyPatch
 ) -> None:

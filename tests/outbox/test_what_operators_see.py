@@ -35,7 +35,7 @@ def test_health_counts_what_became_of_an_applications_notices_and_of_nobody_else
         {"state": TOLD, "created_at": -40, "settled_at": -10},
         {"state": TOLD, "created_at": -50, "settled_at": -45},
         {"state": GAVE_UP, "created_at": -9, "last_failure": "answered 500", "last_attempt_at": -2},
-        {"state": PENDING, "created_at": -7, "attempts": 2, "last_failure": "answered 503", "last_attempt_at": -4},
+        {"state": PENDING, "created_at": -7, "attempts": 1, "last_failure": "answered 503", "last_attempt_at": -4},
         {"state": PENDING, "created_at": -3},
         {"state": CANNOT, "created_at": -60},
     )

@@ -94,6 +94,7 @@ def test_a_renewal_keeps_the_cookie_before_for_half_a_minute_or_not_at_all(heart
     assert secrets_of(heart, cut)[1:] == (None, None)
     assert secrets_of(heart, other) == untouched
     assert [one.was_previous_secret for one in map(heart.current, new) if one] == [False, False]
+    assert heart.current(Secret(f"{kept.session_id}.{'A' * 22}")) is None
     assert heart.current(cut.handle) is None
     heart.clock.advance(seconds=30, microseconds=-1)
     previous = heart.current(kept.handle)

@@ -65,8 +65,10 @@ def test_a_row_says_all_of_its_own_session_and_nothing_of_another(heart: Heart) 
     here, there = heart.sign_in(person, keep_signed_in=True), heart.sign_in(person)
     heart.change(heart.session(here.session_id), device_name="Desk", label="Mine")
     began = heart.now
-    for client in (wiki, news):
+    left = heart.client(name="Left again")
+    for client in (wiki, news, left):
         heart.tokens_for(here, client)
+    heart.end_part(person, here, left)
     first, second, third = (app_of(heart, one, tool, name) for one, name in ((here, "A"), (here, "B"), (there, "C")))
     heart.sign_in(heart.person())
     heart.end(person, there.session_id)
@@ -223,6 +225,9 @@ def test_a_live_session_says_all_of_itself_and_who_takes_part_in_the_order_of_na
     for client in (*reversed(twins), news):
         heart.tokens_for(browser, client)
     heart.tokens_for(heart.sign_in(person), heart.client(name="Elsewhere"))
+    left = heart.client(name="Left again")
+    heart.tokens_for(browser, left)
+    heart.end_part(person, browser, left)
     tool = app_of(heart, browser, wiki, "A")
 
     seen, approved = shown(heart, person, browser.session_id), shown(heart, person, tool)

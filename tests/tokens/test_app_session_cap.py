@@ -58,7 +58,7 @@ def test_a_copy_in_use_stays_and_the_one_unused_longest_goes(capped: Heart) -> N
 
 def test_other_apps_other_people_and_browsers_do_not_count(capped: Heart) -> None:
     person, other, client = capped.person(), capped.person(), capped.client()
-    for who, what in ((person, capped.client()), (other, client), (other, client), (person, client), (person, client)):
+    for who, what in ((person, capped.client()), (person, client), (other, client), (other, client), (person, client)):
         sign_in_tool(capped, who, what)
 
     assert len(live_tools(capped)) == 5
