@@ -77,3 +77,16 @@ def test_a_closed_and_a_deleted_account_are_told_apart(heart: Heart) -> None:
 
     assert closed == WhyEnded(EndReason.USER_DISABLED)
     assert why(heart, session.handle) == WhyEnded(EndReason.USER_DELETED)
+
+
+def test_the_cookie_before_the_last_renewal_is_told_too_and_no_other_one(heart: Heart) -> None:
+    person = heart.person()
+    session, other = heart.sign_in(person), heart.sign_in(person)
+    heart.sign_in(person, previous=session.handle)
+    heart.sign_in(person, previous=other.handle)
+    heart.end(person, session.session_id)
+
+    assert why(heart, session.handle) == WhyEnded(EndReason.SIGNED_OUT)
+    assert why(heart, other.handle) is None
+    for secret in (other.handle.reveal().partition(".")[2], "A" * 22):
+        assert why(heart, f"{session.session_id}.{secret}") is None

@@ -116,6 +116,17 @@ def test_an_id_token_is_tied_to_its_access_token_by_the_left_half_of_its_hash(si
     assert "nonce" not in parts(signing.id_token())[1]
 
 
+def test_an_id_token_says_how_well_the_person_signed_in_and_repeats_the_nonce_when_there_are_such(
+    signing: Signing,
+) -> None:
+    _, claims = parts(signing.id_token(acr="urn:example:two", nonce="n-0S6", amr=["pwd", "otp"]))
+    _, bare = parts(signing.id_token())
+
+    assert (claims["acr"], claims["nonce"], claims["amr"]) == ("urn:example:two", "n-0S6", ["pwd", "otp"])
+    assert "acr" not in bare
+    assert "nonce" not in bare
+
+
 def test_an_access_token_lives_until_its_last_second_and_no_longer(signing: Signing) -> None:
     token, expires_at = signing.access_token(), signing.issued.access_expires_at
 
