@@ -100,6 +100,12 @@ def test_one_applications_notices_are_listed_the_newest_first_and_only_in_these_
     assert listed(heart, client, *DeliveryState, limit=2) == [told, two]
 
 
+def test_notices_written_at_one_moment_are_listed_in_the_order_of_their_identifiers(heart: Heart) -> None:
+    client, written = notices(heart, *({"state": PENDING} for _ in range(6)))
+
+    assert listed(heart, client, PENDING) == sorted(written, reverse=True)
+
+
 def test_of_all_what_waits_is_listed_by_when_it_is_due_and_then_what_died_lately(
     heart: Heart, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,3 +100,20 @@ def test_an_access_token_is_worth_nothing_in_the_name_of_another_client_or_famil
 
     assert good(heart, issued, client_id=heart.client().id) == (False, True)
     assert good(heart, issued, family_id="0" * 26) == (False, True)
+
+
+def test_a_refresh_token_is_good_as_long_as_presenting_it_would_be_answered(heart: Heart) -> None:
+    heart.with_settings(lost_answer_lifetime=timedelta(hours=1))
+    client = heart.client()
+    first = heart.tokens_for(heart.sign_in(heart.person()), client)
+    heart.clock.advance(minutes=1)
+    second = heart.refresh(first, client)
+    assert isinstance(second, Issued)
+
+    assert [good(heart, one)[1] for one in (first, second)] == [True, True], "held"
+    heart.clock.advance(hours=1)
+    assert [good(heart, one)[1] for one in (first, second)] == [True, True], "its successor may never have arrived"
+    heart.clock.advance(microseconds=1)
+    assert [good(heart, one)[1] for one in (first, second)] == [False, True]
+    assert isinstance(heart.refresh(second, client), Issued)
+    assert [good(heart, one)[1] for one in (first, second)] == [False, True]

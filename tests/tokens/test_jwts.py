@@ -23,6 +23,7 @@ from idp.tokens import (
     sign_access_token,
     sign_id_token,
 )
+from idp.tokens.jwts import MAXIMUM_LENGTH
 from tests.support.heart import Heart
 
 ISSUER = "https://id.example.com"
@@ -235,3 +236,14 @@ def _base64url(raw: bytes) -> str:
 
 def _hmac(key: bytes, message: str) -> bytes:
     return hmac.digest(key, message.encode(), hashlib.sha256)
+
+
+def test_what_is_longer_than_any_of_ours_is_not_read_whoever_signed_it(signing: Signing) -> None:
+    claims = parts(signing.access_token())[1]
+
+    def of(padding: int) -> str:
+        return signing.signed({**claims, "jti": "x" * padding}, {"typ": "at+jwt"})
+
+    assert signing.read(of(5000)) is not None
+    assert len(of(6000)) > MAXIMUM_LENGTH
+    assert signing.read(of(6000)) is None
