@@ -31,7 +31,7 @@ def main() -> None:
     try:
         # One database per server: the second must not meet tables that the first has filled.
         for server in given.server or SERVERS:
-            with tempfile.TemporaryDirectory(prefix="idp-bench-", dir=os.environ.get("IDP_BENCH_FOLDER")) as folder:
+            with tempfile.TemporaryDirectory(prefix="idp-bench-", dir=os.environ.get("BENCH_FOLDER")) as folder:
                 generator = load.compile_generator(Path(folder))
                 with postgres() as database:
                     machine = machine.with_database(database)

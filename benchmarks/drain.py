@@ -259,7 +259,7 @@ def main() -> None:
     try:
         for has_dead in (True,) if given.only_dead else (False, True):
             with (
-                tempfile.TemporaryDirectory(prefix="idp-drain-", dir=os.environ.get("IDP_BENCH_FOLDER")) as folder,
+                tempfile.TemporaryDirectory(prefix="idp-drain-", dir=os.environ.get("BENCH_FOLDER")) as folder,
                 postgres() as database,
             ):
                 machine = machine.with_database(database)

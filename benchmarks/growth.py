@@ -49,7 +49,7 @@ def main() -> None:
     command = "make bench-growth" + _options(given)
     before = given.output.read_text() if given.append else None
     with (
-        tempfile.TemporaryDirectory(prefix="idp-growth-", dir=os.environ.get("IDP_BENCH_FOLDER")) as name,
+        tempfile.TemporaryDirectory(prefix="idp-growth-", dir=os.environ.get("BENCH_FOLDER")) as name,
         ExitStack() as stack,
     ):
         folder = Path(name)

@@ -52,7 +52,7 @@ class Postgres:
 def postgres() -> Iterator[Postgres]:
     """A new server with an empty database, removed afterwards."""
     binaries, identity = _find_binaries(), _identity()
-    folder = Path(tempfile.mkdtemp(prefix="idp-bench-pg-", dir=os.environ.get("IDP_BENCH_FOLDER")))
+    folder = Path(tempfile.mkdtemp(prefix="idp-bench-pg-", dir=os.environ.get("BENCH_FOLDER")))
     if identity:
         shutil.chown(folder, identity["user"])
     log = folder / "log"

@@ -25,21 +25,21 @@ AT = 8  # the number of connections at which processor time is compared
 
 @dataclass(frozen=True)
 class Pace:
-    """How long things are measured, in seconds."""
+    """How long things are measured, in seconds; `update` is pgbench's own option."""
 
     at_eight: float
     alone: float
     at_many: float
     bare: float
-    update: int
+    update: str
 
     def of(self, connections: int) -> float:
         """The duration of a run with that many connections."""
         return {1: self.alone, AT: self.at_eight}.get(connections, self.at_many)
 
 
-FULL = Pace(at_eight=2.0, alone=1.0, at_many=1.5, bare=0.7, update=2)
-QUICK = Pace(at_eight=0.1, alone=0.05, at_many=0.05, bare=0.1, update=1)
+FULL = Pace(at_eight=2.0, alone=1.0, at_many=1.5, bare=0.7, update="--time=2")
+QUICK = Pace(at_eight=0.02, alone=0.01, at_many=0.01, bare=0.02, update="--transactions=50")
 
 
 @dataclass
@@ -101,7 +101,7 @@ class Bench:
                 row.database = (used[1] - before[1]) / measured.operations * 1e6
                 bare.append(self._bare())
                 if kind.is_refresh:
-                    updates.append(self.update.cpu_microseconds(clients=AT, seconds=self.pace.update))
+                    updates.append(self.update.cpu_microseconds(clients=AT, option=self.pace.update))
         row.bare = statistics.mean(bare)
         row.update = statistics.mean(updates) if updates else None
         row.counted = self._count(kind)

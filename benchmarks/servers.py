@@ -5,6 +5,7 @@ applications costs is not part of any request. Both servers have two processes, 
 """
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -73,7 +74,7 @@ def _running(command: list[str], port: int, path: str, environment: dict[str, st
             time.sleep(0.1)
         yield Server(process.pid, port)
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGINT)  # which does not wait for a load balancer to turn away, as SIGTERM does
         try:
             process.wait(40)
         except subprocess.TimeoutExpired:

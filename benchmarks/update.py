@@ -29,10 +29,10 @@ class SameUpdate:
     database: Postgres
     script: Path
 
-    def cpu_microseconds(self, *, clients: int, seconds: int) -> float:
-        """Processor time of the database per UPDATE."""
+    def cpu_microseconds(self, *, clients: int, option: str) -> float:
+        """Processor time of the database per UPDATE; `option` says how often it is sent, or for how long."""
         before = cpu_seconds(self.database.process.pid)
-        done = self.run(f"--client={clients}", f"--time={seconds}")
+        done = self.run(f"--client={clients}", option)
         return (cpu_seconds(self.database.process.pid) - before) / done * 1e6
 
     def run(self, *options: str) -> int:

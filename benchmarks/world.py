@@ -57,7 +57,7 @@ class World:
 
     def size(self, full: int) -> int:
         """How many of something: a few in quick mode."""
-        return max(8, full // 50) if self.is_quick else full
+        return max(8, full // 200) if self.is_quick else full
 
     def form_of_a_page(self) -> tuple[str, str]:
         """A browser's own cookie, and the CSRF token that hangs on it: good for any form of any session."""
