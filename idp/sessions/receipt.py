@@ -92,7 +92,9 @@ def find_own_receipt(
 
 def find_applications(tx: Tx, which: ColumnElement[bool]) -> tuple[ReceiptApplication, ...]:
     """Each application with each state that its notices are in, counted: one line for a hundred sessions of one."""
-    is_retrying = and_(LogoutDelivery.state == DeliveryState.PENDING, LogoutDelivery.attempts > 0).label("is_retrying")
+    # A failure, and not the number of attempts: that counts the first one while it is still under way.
+    has_failed = LogoutDelivery.last_failure.is_not(None)
+    is_retrying = and_(LogoutDelivery.state == DeliveryState.PENDING, has_failed).label("is_retrying")
     is_asked_here = LogoutDelivery.frontchannel_uri.is_not(None).label("is_asked_here")
     rows = tx.execute(
         select(

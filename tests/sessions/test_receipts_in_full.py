@@ -61,6 +61,23 @@ def listed(heart: Heart, person: User, **paging: Any) -> ReceiptPage:
         return list_receipts(tx, user_id=person.id, now=heart.now, **{"after": None, **paging})
 
 
+def test_an_application_is_not_tried_again_while_the_first_attempt_is_under_way(heart: Heart) -> None:
+    person, slow = heart.person(), heart.client(name="Slow", backchannel_logout_uri=NOTICES)
+    session = heart.sign_in(person)
+    heart.tokens_for(session, slow)
+    ended = end(heart, person, session.session_id)
+    settle(heart, slow, attempts=1, leased_until=heart.now + timedelta(seconds=30), lease_holder="worker")
+
+    under_way = look(heart, ended)
+    settle(heart, slow, last_failure="no answer in time")
+    failed = look(heart, ended)
+
+    assert under_way is not None
+    assert failed is not None
+    assert [one.is_retrying for one in under_way.applications] == [False]
+    assert [one.is_retrying for one in failed.applications] == [True]
+
+
 def test_a_receipt_says_what_became_of_each_application_in_the_order_of_names(heart: Heart) -> None:
     person = heart.person()
     here, there = heart.sign_in(person), heart.sign_in(person)
@@ -79,7 +96,7 @@ def test_a_receipt_says_what_became_of_each_application_in_the_order_of_names(he
     end(heart, bystander, session.session_id)
     settled = heart.now + timedelta(minutes=1)
     settle(heart, told, state=TOLD, settled_at=settled)
-    settle(heart, slow, attempts=1)
+    settle(heart, slow, attempts=1, last_failure="no answer in time")
     settle(heart, twins[0], state=TOLD, settled_at=settled + timedelta(minutes=1))
 
     seen = look(heart, ended)
