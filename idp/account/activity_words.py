@@ -109,7 +109,11 @@ def _told(what: str, note: str = "") -> Callable[[HistoryRow], Told]:
 
 
 def _renamed(row: HistoryRow) -> Told:
-    return Told(f"You named an app or tool “{row.label}”" if row.label else "You changed the name of an app or tool")
+    """The name that it got then, which need not be today's. Rows of before names were written down have none."""
+    app, name = _application(row, "an app or tool"), row.details.get("label")
+    if name == "":
+        return Told(f"You gave {app} its usual name back")
+    return Told(f"You named {app} “{name}”" if isinstance(name, str) else f"You changed the name of {app}")
 
 
 def _password_set(row: HistoryRow) -> Told:
@@ -132,7 +136,7 @@ def _ended(row: HistoryRow) -> Told:
     else:
         parts = [words for count, words in ((browsers, _browsers(browsers)), (apps, _apps(apps))) if count]
         what = f"{' and '.join(parts)} were signed out"
-    return Told(what, _reason(row))
+    return Told(what, _reason(row, of_many=row.session_id is None and browsers + apps > 1))
 
 
 def _participation_ended(row: HistoryRow) -> Told:
@@ -143,14 +147,14 @@ def _access_given_up(row: HistoryRow) -> Told:
     return Told(f"{_application(row)} lost its access", _reason(row))
 
 
-def _reason(row: HistoryRow) -> str:
+def _reason(row: HistoryRow, *, of_many: bool = False) -> str:
     reason = str(row.details.get("reason") or "")
     lasted = None
     if row.started_at is not None and row.last_active_at is not None:
         lasted = how_long(
             reason, started_at=row.started_at, last_active_at=row.last_active_at, ended_at=row.occurred_at
         )
-    return reason_in_history(reason, lasted)
+    return reason_in_history(reason, lasted, of_many=of_many)
 
 
 KINDS: dict[str, _Kind] = {

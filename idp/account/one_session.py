@@ -85,8 +85,8 @@ def rename(session: CurrentSession, session_id: str) -> Response:
         leave_notice("The name is changed." if label.strip() else "It has its usual name again.")
     else:
         leave_notice(
-            f"The name was not changed: it must be one line of at most {MAXIMUM_LABEL} characters, "
-            "for an app or tool that is signed in.",
+            f"The name was not changed. It can have at most {MAXIMUM_LABEL} characters, none of which breaks the line "
+            "or turns the direction of writing, and the app or tool must be signed in.",
             tone="bad",
             symbol="warning",
         )

@@ -69,7 +69,7 @@ def show_receipt(session: CurrentSession, event_id: str) -> Response:
             person=person_card(session),
             notice=take_notice(),
             receipt=view,
-            reason=reason_in_history(receipt.reason),
+            reason=reason_in_history(receipt.reason, of_many=receipt.browsers + receipt.apps > 1),
         )
     response.headers["Vary"] = "Accept, Cookie"
     return response

@@ -52,7 +52,7 @@ def _reason(row: ReceiptRow) -> str:
     if row.ended is not None:
         started_at, last_active_at = row.ended.started_at, row.ended.last_active_at
         lasted = how_long(row.reason, started_at=started_at, last_active_at=last_active_at, ended_at=row.occurred_at)
-    return reason_in_history(row.reason, lasted)
+    return reason_in_history(row.reason, lasted, of_many=row.browsers + row.apps > 1)
 
 
 def _states(row: ReceiptRow) -> tuple[NoticeLine, ...]:

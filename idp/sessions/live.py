@@ -121,7 +121,16 @@ def rename_session(tx: Tx, *, user_id: str, session_id: str, label: str, now: da
     )
     if renamed is None:
         return False
-    audit.record(tx, "session_renamed", now=now, user_id=user_id, session_id=session_id, actor="person")
+    audit.record(
+        tx,
+        "session_renamed",
+        now=now,
+        user_id=user_id,
+        session_id=session_id,
+        actor="person",
+        # Or the history would give every earlier renaming the name of today.
+        details={"label": label},
+    )
     return True
 
 

@@ -70,17 +70,29 @@ _HISTORY_LASTED: dict[str, str] = {
     EndReason.IDLE: "It was not used for {}",
     EndReason.EXPIRED: "It had reached its longest lifetime, {} after the sign-in",
 }
+# What is said of several things that one act ended.
+_HISTORY_OF_MANY: dict[str, str] = {
+    EndReason.ENDED_BY_PERSON: "You signed them out on the account page",
+    EndReason.ENDED_BY_ADMINISTRATOR: "An administrator signed them out",
+    EndReason.IDLE: "They were not used for a long time",
+    EndReason.EXPIRED: "They had reached their longest lifetime",
+    EndReason.REFRESH_TOKEN_REUSE: "Their access was used from two places, as if it had been copied",
+    EndReason.REFRESH_TOKEN_AHEAD: "Their access did not fit our records",
+}
 _AT_SIGN_IN_LASTED: dict[str, str] = {
     EndReason.IDLE: "You were signed out because this browser was not used for {}.",
     EndReason.EXPIRED: "You were signed out because you signed in {} ago, and a sign-in lasts only so long.",
 }
 
 
-def reason_in_history(reason: str, lasted: timedelta | None = None) -> str:
+def reason_in_history(reason: str, lasted: timedelta | None = None, *, of_many: bool = False) -> str:
     """A sentence without a full stop, for a list. Reasons are an open set: an unknown one is not invented.
 
-    `lasted` is how long what ended by time was unused or lived (`idp.sessions.why.how_long`).
+    `lasted` is how long what ended by time was unused or lived (`idp.sessions.why.how_long`); `of_many`: several
+    things ended at once.
     """
+    if of_many:
+        return _HISTORY_OF_MANY.get(reason) or _HISTORY.get(reason, "They were ended")
     if lasted and reason in _HISTORY_LASTED:
         return _HISTORY_LASTED[reason].format(rough_length(lasted))
     return _HISTORY.get(reason, "It was ended")

@@ -130,3 +130,25 @@ def test_several_ends_at_once_are_counted() -> None:
 
     assert told.what == "2 browsers and 1 app or tool were signed out"
     assert told.note == "You signed out everywhere"
+
+
+@pytest.mark.parametrize(
+    ("details", "title"),
+    [
+        ({"label": "Work laptop"}, "You named Drydock CLI “Work laptop”"),
+        ({"label": ""}, "You gave Drydock CLI its usual name back"),
+        ({}, "You changed the name of Drydock CLI"),
+    ],
+)
+def test_a_renaming_tells_the_name_of_then_and_not_todays(details: dict[str, str], title: str) -> None:
+    renamed = row(
+        "session_renamed", session_kind=SessionKind.APP, app_name="Drydock CLI", label="Today", details=details
+    )
+
+    assert shown_activity(renamed).what == title
+
+
+def test_several_things_that_were_ended_are_spoken_of_as_several() -> None:
+    details = {"browsers": 1, "apps": 2, "reason": EndReason.ENDED_BY_PERSON}
+
+    assert shown_activity(row("sessions_ended", details=details)).note == "You signed them out on the account page"

@@ -120,6 +120,7 @@ def test_only_a_live_app_of_ones_own_gets_a_name(heart: Heart) -> None:
     assert [heart.session(one).label for one in (live, ended, browser.session_id)] == ["Ada's tool", "", ""]
     [event] = heart.all(AuditEvent, AuditEvent.kind == "session_renamed")
     assert (event.user_id, event.session_id, event.actor) == (person.id, live, "person")
+    assert event.details == {"label": "Ada's tool"}
 
 
 def test_only_people_whose_access_an_application_holds_are_counted(heart: Heart) -> None:

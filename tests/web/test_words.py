@@ -1,5 +1,6 @@
 """The words of the pages: times, reasons, scopes, receipts, titles."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -57,6 +58,14 @@ def test_lengths_are_said_exactly(duration: timedelta, words: str) -> None:
 def test_every_reason_has_words_and_an_unknown_one_is_not_invented(reason: EndReason) -> None:
     assert reason_in_history(reason) != reason_in_history("something new")
     assert reason_in_history("something new") == "It was ended"
+
+
+@pytest.mark.parametrize("reason", EndReason)
+def test_what_is_said_of_several_things_speaks_of_no_single_one(reason: EndReason) -> None:
+    words = reason_in_history(reason, of_many=True)
+
+    assert not re.search(r"\b(signed it out|It|Its)\b", words)
+    assert words != reason_in_history("something new", of_many=True) == "They were ended"
 
 
 def test_an_unknown_reason_is_not_invented_and_without_one_nothing_is_said() -> None:
