@@ -77,12 +77,15 @@ your account is listed here:
 def too_many_copies(*, client_name: str, count: int, now: datetime, settings: Settings) -> Letter:
     """The notice that a new sign-in with an app ended older ones, because only so many copies are kept (lesson 17)."""
     name = _one_line(client_name)
-    older = "Its oldest sign-in was ended" if count == 1 else f"Its {count} oldest sign-ins were ended"
+    older = (
+        "The one of its sign-ins that was not used for the longest time was ended"
+        if count == 1
+        else f"The {count} of its sign-ins that were not used for the longest time were ended"
+    )
     text = f"""
 You signed in with {name} once more, at {moment(now)}.
 
-{older}: of one app, only so many sign-ins are kept, and those that were not used for the longest time go first. Nothing
-is wrong, unless you did not sign in then.
+{older}, because only so many sign-ins of one app are kept. Nothing is wrong, unless you did not sign in then.
 
 What you can do:
 - If a copy of {name} asks you to sign in again, do so.
