@@ -23,12 +23,22 @@ say = partial(print, flush=True)
 
 # For every run of CI: rules that are pure decisions, and the tests that hold them. To find out which of all tests
 # run which rule takes too long for that.
-SHARPEST = ["idp.tokens.turns.*", "idp.tokens.refresh_tokens.*", "idp.outbox.next_step.*", "idp.tokens.revoke.*"]
+SHARPEST = [
+    "idp.tokens.turns.*",
+    "idp.tokens.refresh_tokens.*",
+    "idp.tokens.revoke.*",
+    "idp.tokens.codes._find_*",
+    "idp.tokens.codes.makes_app_session",
+    "idp.outbox.next_step.*",
+    "idp.logout.next_step.*",
+]
 THEIR_TESTS = [
     "tests/tokens/test_turns.py",
     "tests/tokens/test_good_now.py",
     "tests/tokens/test_refresh_token_text.py",
     "tests/tokens/test_what_is_recorded.py",
+    "tests/tokens/test_code_conditions.py",
+    "tests/logout/test_sign_out_conditions.py",
     "tests/outbox/test_next_step.py",
     "tests/sessions/test_ending.py",
     "tests/sessions/test_attack_hints.py",
@@ -82,7 +92,7 @@ def _judge(given: argparse.Namespace) -> int:
             say(f"{number} of {len(changes)} after {time.monotonic() - began:.0f} s")
             _write(given.results, judge.verdicts, before)
 
-    judge = Judge(changes, given.jobs, given.patience, tell, given.map, began + 60 * given.minutes)
+    judge = Judge(changes, given.jobs, given.patience, tell, given.map, began + 60 * given.minutes, before)
     status = pytest.main(
         ["-p", "no:cacheprovider", "-o", "timeout=0", "-s", *config().pytest_add_cli_args, *tests], plugins=[judge]
     )

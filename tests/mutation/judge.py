@@ -56,6 +56,7 @@ class Judge:
     told: Any
     known: Path | None = None
     until: float = float("inf")
+    before: list[dict[str, Any]] = field(default_factory=list)  # what an earlier run wrote down
     verdicts: list[Verdict] = field(default_factory=list)
     runs: dict[str, Run] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
@@ -66,11 +67,14 @@ class Judge:
         """Map, then judge; pytest itself runs nothing."""
         self._items = {item.nodeid: item for item in session.items}
         self._map()
+        for entry in self.before:
+            if entry["word"] == "killed":
+                self._remember(entry["name"].partition("#")[0], entry["by"])
         for change, answer in in_children(self._in_time(), self._try, at_once=self.at_once):
             verdict = self._verdict(change, answer)
             self.verdicts.append(verdict)
             if verdict.by:
-                self._killers.setdefault(f"{change.module}.{change.function}", Counter())[verdict.by] += 1
+                self._remember(f"{change.module}.{change.function}", verdict.by)
             self.told(verdict, len(self.verdicts))
         self._confirm()
         return True
@@ -136,6 +140,11 @@ class Judge:
             if time.monotonic() < self.until:
                 yield change
 
+    def _remember(self, function: str, test: str) -> None:
+        """That this test noticed a change of this function, and so of its module."""
+        for place in (function, ".".join(function.split(".")[:3])):
+            self._killers.setdefault(place, Counter())[test] += 1
+
     def _tests_for(self, change: Change) -> list[str]:
         """Those that run its lines: first what noticed its neighbours, then the quick ones that run little else."""
         able = [
@@ -145,11 +154,12 @@ class Judge:
             and run.test in self._items
             and not run.lines.get(change.path, frozenset()).isdisjoint(change.lines)
         ]
-        killers = self._killers.get(f"{change.module}.{change.function}", Counter())
+        near = self._killers.get(f"{change.module}.{change.function}", Counter())
+        around = self._killers.get(change.module, Counter())
 
         def cost(run: Run) -> float:
             breadth = sum(map(len, run.lines.values()))
-            return run.seconds * (50 + breadth) / (1 + 5 * killers[run.test])
+            return run.seconds * (50 + breadth) / (1 + 5 * near[run.test] + 2 * around[run.test])
 
         return [run.test for run in sorted(able, key=cost)]
 
