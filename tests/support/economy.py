@@ -1,17 +1,20 @@
 """What the tests of one process share, because making it anew for each test takes longer than the test.
 
 Passwords cost next to nothing (who tests what they cost asks for `costly_passwords`); SQLAlchemy's compiled statements,
-Jinja's compiled templates and Werkzeug's compiled routes are kept across applications and databases. None of it is a
-fact under test: statements are still sent, templates rendered and passwords verified each time. Programs that a test
-starts know nothing of this.
+Jinja's compiled templates and Werkzeug's compiled routes are kept across applications and databases; RSA keys, fresh
+ones within a test, serve later tests again. None of it is a fact under test: statements are still sent, templates
+rendered, passwords verified, keys sealed and unsealed each time. Programs that a test starts know nothing of this.
 """
 
+import threading
 from collections.abc import Iterator
-from functools import partialmethod
+from functools import lru_cache, partialmethod
 from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.serialization import load_der_private_key
 from flask import Flask
 from jinja2 import BytecodeCache
 from jinja2.bccache import Bucket
@@ -21,6 +24,7 @@ from sqlalchemy.util import LRUCache
 from werkzeug.routing import Rule
 
 from idp.db.engine import engine_options
+from idp.keys import material
 from idp.users import passwords
 
 _REAL_HASHER = passwords._HASHER
@@ -29,18 +33,50 @@ _STATEMENTS: LRUCache[Any, Any] = LRUCache(2000)
 _BUILDERS: dict[Any, Any] = {}
 
 
+class _SharedKeys:
+    """RSA keys, each of which takes up to a tenth of a second to make: no two alike within one test."""
+
+    def __init__(self) -> None:
+        self._made: list[RSAPrivateKey] = []
+        self._lock = threading.Lock()
+        self._taken = 0
+
+    def begin_anew(self) -> None:
+        """Another test begins, on a database without keys."""
+        self._taken = 0
+
+    def __call__(self, *, public_exponent: int, key_size: int) -> RSAPrivateKey:
+        assert (public_exponent, key_size) == (65537, 2048), "these are kept; another kind needs a store of its own"
+        with self._lock:
+            self._taken += 1
+            if self._taken > len(self._made):
+                self._made.append(generate_private_key(public_exponent=public_exponent, key_size=key_size))
+            return self._made[self._taken - 1]
+
+
+_KEYS = _SharedKeys()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _economy() -> Iterator[None]:
     """For the whole run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(passwords, "_HASHER", _CHEAP_HASHER)
         patch.setattr("idp.app.engine_options", shared_engine_options)
+        patch.setattr(material, "generate_rsa_key", _KEYS)
+        # What it gives cannot be changed, and checking an RSA key that was loaded takes as long as making one.
+        patch.setattr(material, "load_der_private_key", lru_cache(100)(load_der_private_key))
         for dialect in (PGDialect_psycopg, SQLiteDialect_pysqlite):
             # The keys of compiled statements name the dialect, of which each engine has its own: all say the same.
             patch.setattr(dialect, "__eq__", lambda self, other: type(self) is type(other))
             patch.setattr(dialect, "__hash__", lambda self: hash(type(self)))
         patch.setattr(Rule, "_compile_builder", partialmethod(_shared_builder, Rule._compile_builder))
         yield
+
+
+def pytest_runtest_setup() -> None:
+    """Before each test's fixtures."""
+    _KEYS.begin_anew()
 
 
 @pytest.fixture
