@@ -1,7 +1,8 @@
 """Runbooks do what they say: their ```sh run blocks are run on a scratch installation, in the order of the page.
 
 Each page gets an installation of its own on the embedded database, with two people who are signed in, one of them at an
-application. The commands are the real ones, in a real shell, which stops at the first that fails.
+application. The commands are the real ones (`tests.support.ready_commands`), in a real shell, which stops at the first
+that fails.
 """
 
 import json
@@ -10,7 +11,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +28,7 @@ from idp.users import find_by_login_name
 from tests.docs.pages import ROOT, name_of
 from tests.support.databases import open_engine
 from tests.support.heart import HandClock, Heart
+from tests.support.ready_commands import ready_commands
 
 FOLDER = ROOT / "docs" / "how-to"
 PASSWORD = "correct horse battery"
@@ -71,10 +74,17 @@ class Installation:
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Installation:
-    """Made once, because each command takes its second; every test gets a copy."""
+def commands() -> Iterator[Path]:
+    """The folder with `idp`. Not in a test's own, whose path can be too long for a socket."""
+    with tempfile.TemporaryDirectory(prefix="idp-test-") as folder, ready_commands(Path(folder)) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory, commands: Path) -> Installation:
+    """Made once; every test gets a copy."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("IDP_")}
-    path = os.pathsep.join([str(Path(sys.executable).parent), variables.get("PATH", os.defpath)])
+    path = os.pathsep.join([str(commands), str(Path(sys.executable).parent), variables.get("PATH", os.defpath)])
     folder = tmp_path_factory.mktemp("prepared")
     (folder / "new-password").write_text("another horse battery", "utf-8")
     installation = Installation(folder, {**variables, "PATH": path, "IDP_VAR_DIR": "var"})
