@@ -109,7 +109,7 @@ def test_a_writer_that_waits_too_long_for_the_embedded_database_is_told_so(
     opened: Callable[[str], Database], sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = opened(sqlite_url)
-    monkeypatch.setattr("idp.db.engine.BUSY_TIMEOUT_SECONDS", 0.01)
+    monkeypatch.setattr("idp.db.engine.SQLITE_WRITER_SECONDS", 0.01)
 
     with database.transaction():
         with pytest.raises(DatabaseBusy), database.transaction():

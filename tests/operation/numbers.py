@@ -1,5 +1,7 @@
 """Reading the numbers that Prometheus reads."""
 
+from functools import lru_cache
+
 from prometheus_client.parser import text_string_to_metric_families
 
 from idp.operation.exposition import Exposition
@@ -11,6 +13,7 @@ TOKEN = "a token for the scraper, long enough to be taken"
 Numbers = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
+@lru_cache(10)  # tests ask for one number after the other of the same text, which takes long to read
 def read(text: str) -> Numbers:
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
