@@ -251,11 +251,12 @@ def test_full_hosts_and_hosts_without_a_slot_are_passed_over(heart: Heart) -> No
 
 
 def test_first_attempts_and_repeated_ones_are_claimed_apart(heart: Heart) -> None:
-    signed_out(heart, "https://dead.example/x")
-    (dead,) = claim(heart)
-    settle(heart, dead, Retry(heart.now), DOWN)
+    signed_out(heart, "https://dead.example/x", people=2)
+    for dead in claim(heart):
+        settle(heart, dead, Retry(heart.now), DOWN)
     signed_out(heart, "https://new.example/x")
 
+    assert [one.host for one in claim(heart, lane=Lane.AGAIN, limit=1)] == ["dead.example"]
     assert [one.host for one in claim(heart, lane=Lane.FIRST)] == ["new.example"]
     assert [one.host for one in claim(heart, lane=Lane.AGAIN)] == ["dead.example"]
 

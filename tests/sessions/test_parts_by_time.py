@@ -196,3 +196,16 @@ def test_only_the_clients_own_overdue_part_ends_when_it_comes_back(heart: Heart)
     }
     [event] = heart.all(AuditEvent, AuditEvent.kind == "participation_ended")
     assert (event.actor, event.user_id, event.client_id) == ("time", person.id, client.id)
+
+
+def test_a_part_in_use_goes_on_when_its_client_comes_back_however_long_ago_it_began(heart: Heart) -> None:
+    client = heart.client()
+    heart.change(client, participation_idle_lifetime=HOUR)
+    browser = heart.sign_in(heart.person(), keep_signed_in=True)
+    first = heart.tokens_for(browser, client)
+    heart.clock.advance(minutes=40)
+    heart.refresh(first, client)
+    heart.clock.advance(minutes=40)
+
+    assert heart.tokens_for(browser, client).sid == first.sid
+    assert heart.all(LogoutEvent) == []

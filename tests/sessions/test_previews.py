@@ -39,9 +39,10 @@ def test_the_sessions_that_would_end_are_named_browsers_first_and_the_latest_use
     heart: Heart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     person, tool = heart.person(), heart.client(name="Tool")
-    older, newer = heart.sign_in(person), heart.sign_in(person)
-    twins = sorted(tool_of(heart, older, tool) for _ in range(2))
-    for number, one in enumerate((newer.session_id, older.session_id, *twins)):
+    browsers = [heart.sign_in(person) for _ in range(2)]
+    twins = sorted(tool_of(heart, browsers[0], tool) for _ in range(2))
+    # The identifiers say the opposite of the latest use: they decide between those of one moment alone.
+    for number, one in enumerate((*sorted(browser.session_id for browser in browsers), *twins)):
         heart.change(
             heart.session(one),
             last_active_at=START + timedelta(minutes=(3, 2, 8, 8)[number]),

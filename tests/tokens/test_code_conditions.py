@@ -11,6 +11,7 @@ from idp.db.models import (
     AuthorizationCode,
     Client,
     EndReason,
+    LogoutDelivery,
     RefreshBinding,
     Session,
     SessionClient,
@@ -155,6 +156,26 @@ def test_a_redeemed_code_says_when_and_for_which_family_and_a_second_use_ends_th
     [event] = heart.all(AuditEvent, AuditEvent.kind == "code_reused")
     assert (event.user_id, event.client_id, event.session_id) == (person.id, client.id, browser.session_id)
     assert event.details == {"family": issued.family_id}
+
+
+@pytest.mark.spec("RFC 6749", "4.1.2")
+def test_a_second_use_of_an_apps_code_ends_its_app_session_and_nobody_is_told_by_notice(heart: Heart) -> None:
+    person, client = heart.person(), heart.client(backchannel_logout_uri="https://app.example/out")
+    browser = heart.sign_in(person)
+    code, other = (heart.code(browser, client, "openid offline_access") for _ in range(2))
+    issued, beside = heart.redeem(code, client), heart.redeem(other, client)
+    assert isinstance(issued, Issued)
+    assert isinstance(beside, Issued)
+
+    again = heart.redeem(code, client)
+
+    assert isinstance(again, Refused)
+    assert (again.error, again.detail) == ("invalid_grant", EndReason.CODE_REUSED)
+    assert {row.id for row in heart.all(Session, Session.ended_at.is_not(None))} == {issued.session_id}
+    [event] = heart.all(AuditEvent, AuditEvent.kind == "sessions_ended")
+    assert (event.user_id, event.client_id, event.actor) == (person.id, client.id, "code")
+    assert heart.all(LogoutDelivery) == []
+    assert isinstance(heart.refresh(beside, client), Issued)
 
 
 def test_a_family_begins_with_its_first_token_used_now_in_the_part_that_the_client_joined(heart: Heart) -> None:

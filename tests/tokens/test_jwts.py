@@ -12,7 +12,9 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from sqlalchemy import update
 
+from idp.db.models import SigningKey
 from idp.keys import ensure_keys
 from idp.keys.store import KeyStore
 from idp.tokens import (
@@ -236,6 +238,16 @@ def _base64url(raw: bytes) -> str:
 
 def _hmac(key: bytes, message: str) -> bytes:
     return hmac.digest(key, message.encode(), hashlib.sha256)
+
+
+def test_a_key_that_is_published_no_more_is_good_for_hints_alone(signing: Signing) -> None:
+    access, hint = signing.access_token(), signing.id_token()
+    with signing.heart.database.transaction() as tx:
+        tx.execute(update(SigningKey).values(retired_at=signing.heart.now, unpublished_at=signing.heart.now))
+    signing.keys.forget()
+
+    assert signing.read(access) is None
+    assert signing.read_hint(hint) is not None
 
 
 def test_what_is_longer_than_any_of_ours_is_not_read_whoever_signed_it(signing: Signing) -> None:

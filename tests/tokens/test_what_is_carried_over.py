@@ -91,6 +91,7 @@ def test_client_credentials_are_the_clients_own_and_nobodys_else(heart: Heart) -
         {},
         [],
     )
+    assert (issued.outcome, issued.issued_at) == ("client_credentials", heart.now)
     [family] = heart.all(TokenFamily)
     assert (family.client_id, family.grant_type, family.secret_hash) == (client.id, GrantType.CLIENT_CREDENTIALS, None)
     assert (family.scope, family.started_at, family.last_used_at) == (("files",), heart.now, heart.now)
