@@ -1,7 +1,7 @@
 """What a command needs before it may work: settings, and a database of exactly this schema. Also how commands print."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -52,10 +52,15 @@ def sqlite_path(settings: Settings) -> Path:
 
 
 @contextmanager
-def opened_services() -> Iterator[Services]:
-    """The services over a database that is there and migrated; its connections are closed afterwards."""
+def opened_services(prepare: Callable[[Services], None] | None = None) -> Iterator[Services]:
+    """The services over a database that is there and migrated; its connections are closed afterwards.
+
+    `prepare` is called before the database is first asked.
+    """
     services = build_services(settings_of_installation())
     try:
+        if prepare is not None:
+            prepare(services)
         check_schema(services)
         yield services
     finally:

@@ -20,6 +20,7 @@ import click
 
 from idp.cli.context import opened_services
 from idp.cli.supervisor import Child, Supervisor
+from idp.cli.waiting import wait_for_database
 from idp.kit.logs import configure_logs
 from idp.kit.run_folder import RunFolder, metrics_folder
 from idp.settings import Settings
@@ -42,7 +43,7 @@ _GRANIAN_LOGS = Path(__file__).with_name("granian_logs.json")
 @click.option("--without-worker", is_flag=True, help="Only the web server; run `idp worker` elsewhere.")
 def serve(host: str, port: int | None, workers: int, threads: int, server: str, without_worker: bool) -> None:
     """Run the web server and a worker until Ctrl-C."""
-    with opened_services() as services:
+    with opened_services(_prepare) as services:
         settings = services.settings
         services.keys.signer("ES256", services.clock.now())
     port = port or port_of_issuer(settings) or DEFAULT_PORT
@@ -50,7 +51,6 @@ def serve(host: str, port: int | None, workers: int, threads: int, server: str, 
     check_port(host, port, remedy="choose another one with --port")
     if settings.metrics_address:
         check_port(*settings.metrics_address, remedy="change IDP_METRICS_LISTEN")
-    configure(settings)
     if settings.is_loopback_http and port_of_issuer(settings) != port:
         click.echo(
             f"Note: applications will look for {settings.issuer}, but this server listens on port {port}. "
@@ -103,6 +103,12 @@ def _metrics_listener(services: Services, folder: Path | None) -> Iterator[None]
         listener.stop()
 
 
+def _prepare(services: Services) -> None:
+    """Logs first: waiting for the database is told in them."""
+    configure(services.settings)
+    wait_for_database(services)
+
+
 def configure(settings: Settings) -> None:
     """Set up logging for this process."""
     configure_logs(settings.log_level, layout=settings.log_format, known_secrets=settings.secret_texts())
@@ -113,8 +119,7 @@ def worker() -> None:
     """Deliver logout notices and end expired sessions, until Ctrl-C. As many may run as you like."""
     from idp.worker import Worker
 
-    with opened_services() as services:
-        configure(services.settings)
+    with opened_services(_prepare) as services:
         running = Worker(services)
         signals = 0
 
