@@ -101,6 +101,13 @@ def inspect_token(client_id: str | None, as_json: bool) -> None:
 def _address(services: Services, client: Client) -> tuple[str, State, str]:
     if client.backchannel_logout_uri is None:
         remedy = f"`idp clients update {client.id} --backchannel-logout-uri …` where possible."
+        if client.frontchannel_logout_uri is not None:
+            # Front-Channel Logout §2: nothing but an open page carries it, and nobody hears whether it arrived.
+            text = (
+                "Only a front-channel one is registered: the browser that signs out is asked to open it, unconfirmed; "
+                f"it hears nothing of what ends elsewhere, by time or by an operator. {remedy}"
+            )
+            return "address", State.WARNING, text
         return "address", State.WARNING, f"None is registered: it can't be told of sign-outs. {remedy}"
     found = check_logout_address(services, client)
     return "address", found.state, found.message

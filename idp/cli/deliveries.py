@@ -84,7 +84,14 @@ def redeliver_(
             done += some
             if client_id is not None and not some:
                 break  # what is left has no address to go to
-    _report(done, delivery_ids, as_json=as_json, what="goes out again", many="go out again", why=_NOT_REDELIVERED)
+    _report(
+        done,
+        delivery_ids,
+        as_json=as_json,
+        what=f"goes out again{_IF_ANY}",
+        many=f"go out again{_IF_ANY}",
+        why=_NOT_REDELIVERED,
+    )
 
 
 @deliveries.command(name="give-up")
@@ -128,12 +135,15 @@ def _batches(services: Services, delivery_ids: tuple[str, ...], client_id: str |
         yield batch
 
 
+_IF_ANY = ", if a worker runs"
+
+
 def _report(done: list[str], asked: tuple[str, ...], *, as_json: bool, what: str, many: str, why: str) -> None:
     left = sorted(set(asked) - set(done))
     if as_json:
         print_json({"changed": done, "left_alone": left})
     elif done:
-        click.echo(f"{plural(len(done), f'notice {what}', f'notices {many}')}, if a worker runs.")
+        click.echo(f"{plural(len(done), f'notice {what}', f'notices {many}')}.")
     elif not left:
         click.echo("There was nothing to do.")
     if left:

@@ -73,6 +73,16 @@ def test_an_application_without_an_address_is_a_warning_and_an_unknown_one_an_er
     assert "nothing to show" in shell.refusal("clients", "show-notice", client_id)
 
 
+def test_an_application_with_a_front_channel_address_alone_is_told_what_that_is_worth(shell: Shell) -> None:
+    client_id = registered(shell, None)
+    shell.run("clients", "update", client_id, "--frontchannel-logout-uri", "https://wiki.example/front")
+
+    said = shell.run("clients", "check", client_id).stdout
+
+    assert "Only a front-channel one is registered" in said
+    assert "can't be told" not in said
+
+
 def test_the_request_that_is_shown_is_the_one_that_is_sent(shell: Shell) -> None:
     with RawServer(answering(200)) as server:
         shell.environment["IDP_OUTBOUND_ALLOW"] = f"127.0.0.1:{server.port}"

@@ -118,6 +118,13 @@ def test_what_could_not_be_told_goes_to_the_address_that_is_registered_today(she
     assert (state_of(today, untold).uri, state_of(today, untold).host) == ("https://new.example/logout", "new.example")
 
 
+def test_a_sentence_says_what_needs_a_worker_and_what_does_not(shell: Shell, today: Heart) -> None:
+    waiting = notice(today, today.client(backchannel_logout_uri=ADDRESS), DeliveryState.PENDING)
+
+    assert shell.run("deliveries", "give-up", waiting).stdout == "1 notice is given up.\n"
+    assert shell.run("deliveries", "redeliver", waiting).stdout == "1 notice goes out again, if a worker runs.\n"
+
+
 def test_waiting_notices_are_given_up_visibly_and_settled_ones_are_left_alone(shell: Shell, today: Heart) -> None:
     client = today.client(backchannel_logout_uri=ADDRESS)
     waiting, told = notice(today, client, DeliveryState.PENDING), notice(today, client, DeliveryState.TOLD)
