@@ -13,7 +13,7 @@ from idp.sessions.receipt import HISTORY_LIFETIME
 from idp.sessions.why import how_long
 from idp.settings import Settings
 from idp.web.reasons import reason_in_history
-from idp.web.receipts import minutes_until_noticed, notice_lines
+from idp.web.receipts import minutes_until_noticed, notice_lines, without_line
 from idp.web.views import ReceiptView
 
 Row = TypeVar("Row")
@@ -252,6 +252,7 @@ def history_receipt(details: EndedDetails, *, now: datetime, settings: Settings)
         last_access_at=details.access_expires_at,
         is_over=details.access_expires_at is not None and details.access_expires_at <= now,
         pending=any(application.state is DeliveryState.PENDING for application in details.applications),
+        more=without_line(details.applications),
     )
 
 

@@ -38,20 +38,25 @@ def receipt_view(receipt: Receipt, *, now: datetime, settings: Settings) -> Rece
         title=_TITLES.get(receipt.reason, "You are signed out"),
         what=what_ended(receipt.browsers, receipt.apps),
         occurred_at=receipt.occurred_at,
-        applications=notice_lines(receipt.applications[:MAXIMUM_LINES], settings) if is_named else (),
+        applications=notice_lines(receipt.applications, settings) if is_named else (),
         counts=() if is_named else _counted(receipt.applications, settings),
         last_access_at=receipt.access_expires_at,
         is_over=receipt.access_expires_at is not None and receipt.access_expires_at <= now,
         pending=receipt.pending > 0,
         apps_stay=receipt.reason in _APPS_STAY_AFTER and receipt.browsers > 0,
-        more=max(0, len(receipt.applications) - MAXIMUM_LINES) if is_named else 0,
+        more=without_line(receipt.applications) if is_named else 0,
         frames=tuple(frame_address(frame, settings) for frame in receipt.frames),
     )
 
 
 def notice_lines(applications: Sequence[ReceiptApplication], settings: Settings) -> tuple[NoticeLine, ...]:
-    """One line per application and state, with its name as far as it is known."""
-    return tuple(_line(application, settings) for application in applications)
+    """One line per application and state, with its name as far as it is known; at most `MAXIMUM_LINES`."""
+    return tuple(_line(application, settings) for application in applications[:MAXIMUM_LINES])
+
+
+def without_line(applications: Sequence[ReceiptApplication]) -> int:
+    """How many of them `notice_lines` left out, because a page of ten thousand would weigh a megabyte."""
+    return max(0, len(applications) - MAXIMUM_LINES)
 
 
 def frame_address(frame: Frame, settings: Settings) -> str:

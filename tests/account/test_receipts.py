@@ -1,9 +1,10 @@
 """The receipt of an act: the whole of it, in the person's own history, for 90 days, as a page and as JSON."""
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, select, update
 
-from idp.db.models import DeliveryState, LogoutDelivery, LogoutEvent
+from idp.db.models import DeliveryState, LogoutDelivery, LogoutEvent, User
+from idp.kit.identifiers import new_identifier, shard_key_in
 from tests.support.pages import Site, Visitor
 
 JSON = {"Accept": "application/json"}
@@ -194,3 +195,28 @@ def test_an_ended_session_leads_to_everything_that_ended_with_it(ended: tuple[Si
     details = next(link for name, link in here.page("/account/sessions").links.items() if name.startswith("Details"))
 
     assert here.page(details).links["Everything that ended with it"] == f"/account/receipts/{event.id}"
+
+
+def end_a_browser_with(site: Site, person: User, applications: int) -> str:
+    """A browser of a person, signed out; so many applications took part in it."""
+    session = site.heart.sign_in(person)
+    site.heart.tokens_for(session, site.heart.client(name="App", backchannel_logout_uri=TOLD))
+    site.heart.end(person, session.session_id)
+    with site.heart.database.transaction() as tx:
+        (first,) = tx.execute(select(LogoutDelivery.__table__)).mappings()
+        more = [
+            {**first, "id": new_identifier(shard_key_in(person.id), site.heart.now), "client_name": f"App {number:03}"}
+            for number in range(1, applications)
+        ]
+        tx.execute(insert(LogoutDelivery), more)
+    return f"/account/sessions/{session.session_id}"
+
+
+def test_the_page_of_an_ended_session_names_two_hundred_applications_and_counts_the_rest(site: Site) -> None:
+    ada = site.person("ada")
+    here = site.signed_in("ada")
+
+    text = here.page(end_a_browser_with(site, ada, 203)).text
+
+    assert text.count("Being told") == 200
+    assert "And 3 applications more." in text
