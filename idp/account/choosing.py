@@ -119,6 +119,8 @@ def ask_end_unused(session: CurrentSession) -> Response:
 def end_unused(session: CurrentSession) -> Response:
     """End everything that was not used for so many days; what was used since the question stays."""
     days = _days(request.form.get("days"))
+    if request.form.getlist("days") != [str(days)]:
+        raise BadRequest("Say for how many days, as the question before it does.")
     now = web.current_services().clock.now()
     ended = _end(session, unused_since(now - timedelta(days=days), keep=session.id), now)
     if ended.event_id is None:

@@ -232,6 +232,20 @@ def test_days_that_are_not_offered_mean_thirty(site: Site, days: str) -> None:
     assert "Everything else that is signed in was used within that time." in page.text
 
 
+@pytest.mark.parametrize("days", ["", "1", "-7", "030", "9" * 50])
+def test_an_answer_about_days_that_no_question_offered_ends_nothing(site: Site, days: str) -> None:
+    ada = site.person("ada")
+    tool = tool_of(site, ada)
+    site.heart.clock.advance(days=29)
+    here = site.signed_in("ada")
+    page = here.page("/account/sessions/end-unused?days=7")
+
+    answer = confirm(here, page, days=days)
+
+    assert answer.status_code == 400
+    assert is_over(site, tool) == [False]
+
+
 # ── everything but apps ──
 
 
