@@ -51,7 +51,9 @@ def test_signing_in_once_more_changes_how_and_when_but_not_where_and_since_when(
     began = heart.now
     heart.clock.advance(minutes=5)
 
-    sign_in(heart, person, first, amr=["pwd", "otp"], acr="urn:example:two", device=Device())
+    again = sign_in(
+        heart, person, first, amr=["pwd", "otp"], acr="urn:example:two", device=Device(), keep_signed_in=True
+    )
 
     row = heart.session(first.session_id)
     assert (row.amr, row.acr, row.auth_time, row.last_active_at) == (
@@ -61,7 +63,9 @@ def test_signing_in_once_more_changes_how_and_when_but_not_where_and_since_when(
         heart.now,
     )
     assert (row.started_at, row.os_name, row.agent_name) == (began, "Android", "Chrome 142")
-    assert [event.session_id for event in heart.all(AuditEvent, AuditEvent.kind == "reauthenticated")] == [row.id]
+    assert (again.session_id, again.keep_for, row.keep_signed_in) == (row.id, timedelta(days=90), True)
+    [event] = heart.all(AuditEvent, AuditEvent.kind == "reauthenticated")
+    assert (event.user_id, event.session_id, event.details["amr"]) == (person.id, row.id, ["pwd", "otp"])
 
 
 def test_who_signs_in_after_somebody_else_is_told_what_that_ended(heart: Heart) -> None:

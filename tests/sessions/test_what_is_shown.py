@@ -5,6 +5,7 @@ from typing import Any
 from idp import sessions
 from idp.db.models import AuditEvent, User
 from idp.sessions import LiveSession
+from idp.sessions.live import MAXIMUM_LABEL
 from tests.support.heart import Heart
 
 OFFLINE = "openid offline_access"
@@ -113,12 +114,13 @@ def test_only_a_live_app_of_ones_own_gets_a_name(heart: Heart) -> None:
         with heart.database.transaction() as tx:
             return sessions.rename_session(tx, user_id=user_id, session_id=session_id, label=label, now=heart.now)
 
+    assert rename(person.id, live, "x" * MAXIMUM_LABEL)
     assert rename(person.id, live)
     assert not rename(stranger.id, live, "Mine")
     assert not rename(person.id, ended)
     assert not rename(person.id, browser.session_id)
     assert [heart.session(one).label for one in (live, ended, browser.session_id)] == ["Ada's tool", "", ""]
-    [event] = heart.all(AuditEvent, AuditEvent.kind == "session_renamed")
+    *_, event = heart.all(AuditEvent, AuditEvent.kind == "session_renamed")
     assert (event.user_id, event.session_id, event.actor) == (person.id, live, "person")
     assert event.details == {"label": "Ada's tool"}
 
