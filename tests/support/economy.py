@@ -6,6 +6,7 @@ ones within a test, serve later tests again. None of it is a fact under test: st
 rendered, passwords verified, keys sealed and unsealed each time. Programs that a test starts know nothing of this.
 """
 
+import gc
 import threading
 from collections.abc import Iterator
 from functools import lru_cache, partialmethod
@@ -72,6 +73,12 @@ def _economy() -> Iterator[None]:
             patch.setattr(dialect, "__hash__", lambda self: hash(type(self)))
         patch.setattr(Rule, "_compile_builder", partialmethod(_shared_builder, Rule._compile_builder))
         yield
+
+
+def pytest_collection_finish() -> None:
+    """What all tests are made of is never garbage: not to be looked through again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup() -> None:
