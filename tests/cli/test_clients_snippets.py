@@ -36,6 +36,8 @@ def test_each_framework_gets_its_own_and_the_secret_is_in_none(shell: Shell) -> 
 def test_all_are_printed_unless_one_or_none_is_asked_for(shell: Shell) -> None:
     assert all(f"── {title} " in snippet(shell, "all") for title in SNIPPETS.values())
     assert "──" not in snippet(shell, "none")
+    assert "stand above" in snippet(shell, "all").splitlines()[-1]
+    assert "stand above" not in snippet(shell, "flask")
     assert set(shell.json("clients", "create", *WEB)) == {"client_id", "client_secret", "name"}
     assert "Invalid value for '--snippets'" in shell.refusal("clients", "create", *WEB, "--snippets", "cobol")
 
@@ -75,8 +77,16 @@ def test_the_flask_snippet_is_python_that_authenticates_as_registered(shell: She
     assert f'token_endpoint_auth_method="{method}"' in text
 
 
-def test_a_public_client_is_sent_to_the_guide(shell: Shell) -> None:
-    result = shell.run("clients", "create", "--name", "Tool", "--redirect-uri", "http://127.0.0.1/cb", "--public")
+@pytest.mark.parametrize(
+    ("redirect_uri", "guide"),
+    [
+        ("http://127.0.0.1/cb", "connect-a-command-line-tool.md"),
+        ("com.example.app:/cb", "connect-a-command-line-tool.md"),
+        ("https://board.example/cb", "connect-a-single-page-app.md"),
+    ],
+)
+def test_a_public_client_is_sent_to_its_guide(shell: Shell, redirect_uri: str, guide: str) -> None:
+    result = shell.run("clients", "create", "--name", "Tool", "--redirect-uri", redirect_uri, "--public")
 
-    assert "docs/how-to/connect-a-command-line-tool.md" in result.stdout
+    assert re.findall(r"connect-a-[a-z-]+\.md", result.stdout) == [guide]
     assert "OIDC_CLIENT_SECRET" not in result.stdout

@@ -64,10 +64,12 @@ class Registered:
 def shown_snippets(registered: Registered, language: str) -> str:
     """What to print under the new client_id, for one of `SNIPPETS` or `all`."""
     if registered.is_public:
+        # A page's own script comes back to its site; tools and apps to this machine or to a scheme of their own.
+        is_page = registered.redirect_uri.startswith("https://")
         return (
-            "\nA public client has no secret; it signs in with PKCE and scope openid.\n"
+            "\nA public client has no secret; it signs in with PKCE.\n"
             f"Discovery: {registered.issuer}/.well-known/openid-configuration\n"
-            "See docs/how-to/connect-a-command-line-tool.md and docs/how-to/connect-a-web-app.md."
+            f"See docs/how-to/connect-a-{'single-page-app' if is_page else 'command-line-tool'}.md."
         )
     wanted = [language] if language in SNIPPETS else list(SNIPPETS)
     parts = [
@@ -77,6 +79,9 @@ def shown_snippets(registered: Registered, language: str) -> str:
     for name in wanted:
         title = SNIPPETS[name]
         parts.append(f"\n── {title} {'─' * max(3, 100 - len(title))}\n\n{snippet(registered, name).rstrip()}")
+    if len(wanted) > 1:
+        hint = f"client_id and client_secret stand above all of this; --snippets {wanted[0]} prints one alone."
+        parts.append(f"\n── {'─' * 100}\n\n{hint}")
     return "\n".join(parts)
 
 
