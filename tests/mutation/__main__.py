@@ -23,22 +23,12 @@ say = partial(print, flush=True)
 
 # For every run of CI: rules that are pure decisions, and the tests that hold them. To find out which of all tests
 # run which rule takes too long for that.
-SHARPEST = [
-    "idp.tokens.turns.*",
-    "idp.tokens.refresh_tokens.*",
-    "idp.tokens.revoke.*",
-    "idp.tokens.codes._find_*",
-    "idp.tokens.codes.makes_app_session",
-    "idp.outbox.next_step.*",
-    "idp.logout.next_step.*",
-]
+SHARPEST = ["idp.tokens.turns.*", "idp.tokens.refresh_tokens.*", "idp.outbox.next_step.*", "idp.tokens.revoke.*"]
 THEIR_TESTS = [
     "tests/tokens/test_turns.py",
     "tests/tokens/test_good_now.py",
     "tests/tokens/test_refresh_token_text.py",
     "tests/tokens/test_what_is_recorded.py",
-    "tests/tokens/test_code_conditions.py",
-    "tests/logout/test_sign_out_conditions.py",
     "tests/outbox/test_next_step.py",
     "tests/sessions/test_ending.py",
     "tests/sessions/test_attack_hints.py",
