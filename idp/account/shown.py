@@ -13,7 +13,7 @@ from idp.sessions.receipt import HISTORY_LIFETIME
 from idp.sessions.why import how_long
 from idp.settings import Settings
 from idp.web.reasons import reason_in_history
-from idp.web.receipts import minutes_until_noticed, notice_lines, without_line
+from idp.web.receipts import access_left, minutes_until_noticed, notice_lines, without_line
 from idp.web.views import ReceiptView
 
 Row = TypeVar("Row")
@@ -244,13 +244,14 @@ def shown_approved(approved: Sequence[ApprovedApp]) -> tuple[ShownSession, ...]:
 
 def history_receipt(details: EndedDetails, *, now: datetime, settings: Settings) -> ReceiptView:
     """The receipt in the person's history: always with names, because it is theirs."""
+    has_access = access_left(details.access_expires_at, now)
     return ReceiptView(
         title="",
         what="",
         occurred_at=details.ended_at,
-        applications=notice_lines(details.applications, settings),
+        applications=notice_lines(details.applications, settings, has_access=has_access),
         last_access_at=details.access_expires_at,
-        is_over=details.access_expires_at is not None and details.access_expires_at <= now,
+        is_over=details.access_expires_at is not None and not has_access,
         pending=any(application.state is DeliveryState.PENDING for application in details.applications),
         more=without_line(details.applications),
     )

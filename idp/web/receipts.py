@@ -34,14 +34,15 @@ _APPS_STAY_AFTER: set[str] = {EndReason.SIGNED_OUT, EndReason.SIGNED_OUT_BY_APPL
 def receipt_view(receipt: Receipt, *, now: datetime, settings: Settings) -> ReceiptView:
     """What a page shows of a receipt. Application names only where the receipt has them."""
     is_named = all(application.name for application in receipt.applications)
+    has_access = access_left(receipt.access_expires_at, now)
     return ReceiptView(
         title=_TITLES.get(receipt.reason, "You are signed out"),
         what=what_ended(receipt.browsers, receipt.apps),
         occurred_at=receipt.occurred_at,
-        applications=notice_lines(receipt.applications, settings) if is_named else (),
-        counts=() if is_named else _counted(receipt.applications, settings),
+        applications=notice_lines(receipt.applications, settings, has_access=has_access) if is_named else (),
+        counts=() if is_named else _counted(receipt.applications, settings, has_access=has_access),
         last_access_at=receipt.access_expires_at,
-        is_over=receipt.access_expires_at is not None and receipt.access_expires_at <= now,
+        is_over=receipt.access_expires_at is not None and not has_access,
         pending=receipt.pending > 0,
         apps_stay=receipt.reason in _APPS_STAY_AFTER and receipt.browsers > 0,
         more=without_line(receipt.applications) if is_named else 0,
@@ -49,9 +50,19 @@ def receipt_view(receipt: Receipt, *, now: datetime, settings: Settings) -> Rece
     )
 
 
-def notice_lines(applications: Sequence[ReceiptApplication], settings: Settings) -> tuple[NoticeLine, ...]:
-    """One line per application and state, with its name as far as it is known; at most `MAXIMUM_LINES`."""
-    return tuple(_line(application, settings) for application in applications[:MAXIMUM_LINES])
+def access_left(access_expires_at: datetime | None, now: datetime) -> bool:
+    """Whether some access that was given out before the end can still be used."""
+    return access_expires_at is not None and access_expires_at > now
+
+
+def notice_lines(
+    applications: Sequence[ReceiptApplication], settings: Settings, *, has_access: bool
+) -> tuple[NoticeLine, ...]:
+    """One line per application and state, with its name as far as it is known; at most `MAXIMUM_LINES`.
+
+    Without access that is left, what cannot be told has found out, or will when it is next used.
+    """
+    return tuple(_line(application, settings, has_access=has_access) for application in applications[:MAXIMUM_LINES])
 
 
 def without_line(applications: Sequence[ReceiptApplication]) -> int:
@@ -81,7 +92,7 @@ def what_ended(browsers: int, apps: int) -> str:
     return f"{' and '.join(parts)} were signed out"
 
 
-def _line(application: ReceiptApplication, settings: Settings) -> NoticeLine:
+def _line(application: ReceiptApplication, settings: Settings, *, has_access: bool) -> NoticeLine:
     name, count = application.name or "", application.count
     match application.state:
         case DeliveryState.TOLD:
@@ -92,6 +103,8 @@ def _line(application: ReceiptApplication, settings: Settings) -> NoticeLine:
         case DeliveryState.CANNOT_BE_TOLD if application.is_asked_here:
             # Front-Channel Logout is a hope: frames say nothing back, and many browsers keep cookies from them.
             return NoticeLine("Asked through this browser (cannot be confirmed)", "plain", "info", name, count)
+        case DeliveryState.CANNOT_BE_TOLD if not has_access:
+            return NoticeLine("Could not be told, its access is over", "plain", "minus", name=name, count=count)
         case DeliveryState.CANNOT_BE_TOLD:
             minutes = minutes_until_noticed(settings)
             words = f"Cannot be told, will notice within {minutes} minute{'' if minutes == 1 else 's'}"
@@ -100,11 +113,13 @@ def _line(application: ReceiptApplication, settings: Settings) -> NoticeLine:
             return NoticeLine("Failed: it could not be told", "bad", "cross", name=name, count=count)
 
 
-def _counted(applications: tuple[ReceiptApplication, ...], settings: Settings) -> tuple[NoticeLine, ...]:
+def _counted(
+    applications: tuple[ReceiptApplication, ...], settings: Settings, *, has_access: bool
+) -> tuple[NoticeLine, ...]:
     """One line per state, without names."""
     counts: Counter[tuple[str, str, str]] = Counter()
     for application in applications:
-        line = _line(application, settings)
+        line = _line(application, settings, has_access=has_access)
         counts[line.words, line.tone, line.symbol] += 1
     return tuple(
         NoticeLine(words.removesuffix(" at"), tone, symbol, count=count)

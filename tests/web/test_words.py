@@ -182,6 +182,15 @@ def test_each_application_of_a_receipt_has_its_state_in_words(
     assert view.pending is (state is DeliveryState.PENDING)
 
 
+def test_what_cannot_be_told_will_notice_only_as_long_as_there_is_something_to_notice() -> None:
+    untold = application(DeliveryState.CANNOT_BE_TOLD)
+
+    (later,) = receipt_view(receipt(untold), now=NOW + timedelta(minutes=5), settings=SETTINGS).applications
+    (without,) = receipt_view(receipt(untold, access_expires_at=None), now=NOW, settings=SETTINGS).applications
+
+    assert later.words == without.words == "Could not be told, its access is over"
+
+
 def test_another_browser_sees_counts_and_no_names() -> None:
     told = [application(DeliveryState.TOLD, name=None) for _ in range(3)]
     view = receipt_view(
