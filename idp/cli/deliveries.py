@@ -56,7 +56,7 @@ def show(delivery_id: str, as_json: bool) -> None:
     if as_json:
         print_json(shown)
     else:
-        print_table([{"": name, "value": value} for name, value in shown.items()], empty="")
+        print_table([{"field": name, "value": value} for name, value in shown.items()], empty="")
 
 
 @deliveries.command(name="redeliver")
