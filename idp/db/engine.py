@@ -8,8 +8,7 @@ otherwise act on what another connection has changed since. Both databases are d
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,14 @@ from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.orm import Session as Tx
 
 from idp.db.bounded import BATCH_SECONDS, bound_answers
-from idp.db.fixed import OnConnection, SingleStatements, on_driver
+from idp.db.driver import OnDriver
+from idp.db.fixed import OnConnection, SingleStatements
 from idp.db.models import Base
+from idp.db.places import DatabaseBusy, Places, goes_first
+from idp.db.pool import LendingPool
 from idp.db.stale import replace_stale_connections
 
-__all__ = ["Database", "SingleStatements", "Tx", "db", "engine_options", "goes_first", "normalized_url"]
+__all__ = ["Database", "DatabaseBusy", "SingleStatements", "Tx", "db", "engine_options", "goes_first", "normalized_url"]
 
 # Flask-SQLAlchemy makes and owns the engine and serves Flask-Migrate; its scoped session is not used anywhere.
 db = SQLAlchemy(metadata=Base.metadata)
@@ -32,14 +34,6 @@ BUSY_TIMEOUT_SECONDS = 4
 # SQLite's waiting for another process is polling without a queue: a writer may be unlucky several times in a row, so
 # its patience is longer than that for a database that does not answer at all.
 SQLITE_WRITER_SECONDS = 15
-
-
-# Whether what this thread does may use the connections that are kept back: ends and refreshes may (design §1).
-goes_first: ContextVar[bool] = ContextVar("goes_first", default=False)
-
-
-class DatabaseBusy(Exception):
-    """The embedded database stayed locked by other writers, or no connection became free, for longer than we wait."""
 
 
 def normalized_url(url: str) -> str:
@@ -58,6 +52,7 @@ def engine_options(url: str, pool_size: int) -> dict[str, Any]:
         }
     return {
         **common,
+        "poolclass": LendingPool,
         "isolation_level": "READ COMMITTED",
         "connect_args": {
             "connect_timeout": BUSY_TIMEOUT_SECONDS,
@@ -88,7 +83,7 @@ class Database:
         self.is_sqlite = engine.dialect.name == "sqlite"
         # SQLite's own waiting is polling and unfair: threads of one process queue here first.
         self._writers = threading.Lock()
-        self._places = threading.Semaphore(ordinary) if ordinary is not None else None
+        self._places = Places(ordinary, BUSY_TIMEOUT_SECONDS)
         if self.is_sqlite:
             _prepare_sqlite(engine)
             return
@@ -111,30 +106,27 @@ class Database:
         with self._place(), Tx(self.engine, expire_on_commit=False) as tx:
             yield tx
 
-    @contextmanager
-    def single_reads(self) -> Iterator[SingleStatements]:
+    def single_reads(self) -> AbstractContextManager[SingleStatements]:
         """For the hot paths of one or two reads, each with a snapshot of its own, as under READ COMMITTED anyway.
 
         On PostgreSQL it saves the round trips of BEGIN and ROLLBACK. Never write in it.
         """
-        with self._place():
-            if not self.is_sqlite:
-                with on_driver(self.engine) as statements:
-                    yield statements
-                return
-            with self.engine.connect() as connection:
-                yield OnConnection(connection)
+        return self._reading_on_sqlite() if self.is_sqlite else OnDriver(self.engine, self._places)
 
-    @contextmanager
-    def autocommit(self) -> Iterator[SingleStatements]:
+    def autocommit(self) -> AbstractContextManager[SingleStatements]:
         """For hot paths that write: each statement is its own transaction on PostgreSQL, all are one on SQLite.
 
         On PostgreSQL it saves the BEGIN and COMMIT round trips (docs/adr/0003). They go first.
         """
-        if not self.is_sqlite:
-            with on_driver(self.engine) as statements:
-                yield statements
-            return
+        return self._writing_on_sqlite() if self.is_sqlite else OnDriver(self.engine, None)
+
+    @contextmanager
+    def _reading_on_sqlite(self) -> Iterator[SingleStatements]:
+        with self._place(), self.engine.connect() as connection:
+            yield OnConnection(connection)
+
+    @contextmanager
+    def _writing_on_sqlite(self) -> Iterator[SingleStatements]:
         with self._turn_to_write(), self.engine.connect() as connection:
             connection = connection.execution_options(idp_begin="IMMEDIATE")
             with connection.begin():
@@ -155,16 +147,12 @@ class Database:
 
     @contextmanager
     def _place(self) -> Iterator[None]:
-        places = self._places
-        if places is None or goes_first.get():
-            yield
-            return
-        if not places.acquire(timeout=BUSY_TIMEOUT_SECONDS):
-            raise DatabaseBusy("the connections that are left are kept for ends and refreshes")
+        has_place = self._places.take()
         try:
             yield
         finally:
-            places.release()
+            if has_place:
+                self._places.give_back()
 
     @contextmanager
     def _turn_to_write(self) -> Iterator[None]:

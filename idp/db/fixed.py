@@ -2,22 +2,37 @@
 
 SQLAlchemy makes a statement's text, binds its constants, sets a connection up and describes its result at every
 execution; on a path that is one statement that is most of the cost. Here a Core expression becomes text once, its
-constants in it as literals, and on PostgreSQL the driver gets it without anybody between (docs/adr/0016). The
-expression stays the one home of the rule.
+constants in it as literals, and what its parameters look like on the way is known beforehand (docs/adr/0016, 0018).
+`idp.db.driver` sends it to PostgreSQL. The expression stays the one home of the rule.
 
 Constants must be ours: whatever comes from a request is a parameter without a value (`bindparam(name, type_=…)`).
 """
 
+import json
+import struct
 from collections import namedtuple
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import count
 from typing import Any, Protocol
 
-import psycopg
-from sqlalchemy import BindParameter, Connection, Dialect, Engine, Insert, LargeBinary, Select, Update, func
-from sqlalchemy.exc import DBAPIError, MultipleResultsFound
-from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy import (
+    JSON,
+    Connection,
+    Dialect,
+    Insert,
+    Integer,
+    LargeBinary,
+    Select,
+    String,
+    TypeDecorator,
+    Update,
+    func,
+)
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import TypeEngine
+
+_NUMBERS = count(1)
+_to_python = json.JSONDecoder().decode
 
 
 class FixedStatement:
@@ -44,25 +59,36 @@ class FixedStatement:
         writer: Dialect = type(dialect)(paramstyle="numeric_dollar" if is_packed else "named")  # type: ignore[call-arg]
         compiled = _compiler_of(dialect)(writer, whole)
         self.text = compiled.string
-        self._order = tuple(compiled.positiontup or ())
-        writers = {name: _writer(bind, dialect) for name, bind in compiled.binds.items() if bind.required}
-        self._writers = {name: writer for name, writer in writers.items() if writer is not None}
+        self.name = b"idp_%d" % next(_NUMBERS)
+        order = compiled.positiontup or []
+        given_types = {name: bind.type for name, bind in compiled.binds.items() if bind.required}
+        self._named = {name: _writer(kind, dialect) for name, kind in given_types.items()}
+        wire = [(name, *_wire(given_types[name], dialect)) for name in order]
+        self._wire = [(name, write) for name, _, write in wire]
+        # As libpq wants them beside the values: their types by PostgreSQL's numbers, and that all are binary.
+        self.kinds = [kind for _, kind, _ in wire]
+        self.formats = [1] * len(wire)
         kind: Any = namedtuple("Row", [column.key for column in columns])  # type: ignore[misc]
         self._row: Callable[[Iterable[Any]], Any] = row or kind._make
         found = [_reader(column, dialect) for column in columns]
         self._readers = [(place, reader) for place, reader in enumerate(found) if reader is not None]
 
     def named(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The values as the driver takes them."""
-        written = dict(values)
-        for name, write in self._writers.items():
-            written[name] = write(written[name])
-        return written
+        """The values of the parameters as SQLAlchemy's driver takes them."""
+        return {name: write(values[name]) for name, write in self._named.items()}
 
     def numbered(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
         """The same, by the numbers of the parameters."""
-        written = self.named(values) if self._writers else values
-        return tuple([written[name] for name in self._order])
+        written = self.named(values)
+        return tuple([written[name] for name, _ in self._wire])
+
+    def written(self, values: Mapping[str, Any]) -> list[bytes | None]:
+        """The values in PostgreSQL's binary form, by the numbers of the parameters."""
+        return [write(values[name]) for name, write in self._wire]
+
+    def unpack(self, packed: bytes) -> Any:
+        """The row behind PostgreSQL's one column; as `read`."""
+        return self.read(_to_python(packed.decode()))
 
     def read(self, values: list[Any]) -> Any:
         """A row with attributes named as the columns, in the columns' own types."""
@@ -93,74 +119,43 @@ class OnConnection:
         return None if found is None else statement.read(list(found))
 
 
-class OnDriver:
-    """On psycopg's own connection, which commits each statement."""
-
-    def __init__(self, engine: Engine, driver: psycopg.Connection[Any]) -> None:
-        self.dialect = engine.dialect
-        self._engine = engine
-        self._driver = driver
-
-    def one_or_none(self, statement: FixedStatement, values: Mapping[str, Any]) -> Any:
-        """See `SingleStatements`."""
-        cursor = psycopg.RawCursor(self._driver)
-        text, given = statement.text, statement.numbered(values)
-        for listener in self._engine.dispatch.before_cursor_execute:
-            # Whoever counts or traces the engine's statements sees these too.
-            text, given = listener(None, cursor, text, given, None, False)
-        cursor.execute(text, given, prepare=True)
-        found = cursor.fetchone()
-        if cursor.rowcount > 1:
-            raise MultipleResultsFound("a fixed statement is about one row")
-        return None if found is None else statement.read(found[0])
-
-
-@contextmanager
-def on_driver(engine: Engine) -> Iterator[OnDriver]:
-    """Take a connection out of the engine's pool for single statements. Errors are SQLAlchemy's, as everywhere."""
-    taken = None
-    try:
-        taken = engine.raw_connection()
-        driver = taken.driver_connection
-        assert isinstance(driver, psycopg.Connection)
-        driver.set_autocommit(True)
-        yield OnDriver(engine, driver)
-    except psycopg.Error as error:
-        raise _translated(error, is_lost=taken is not None and _is_lost(taken)) from error
-    finally:
-        if taken is not None:
-            _give_back(taken)
-
-
-def _is_lost(taken: PoolProxiedConnection) -> bool:
-    driver = taken.driver_connection
-    return driver is None or driver.closed or driver.broken
-
-
-def _give_back(taken: PoolProxiedConnection) -> None:
-    driver = taken.driver_connection
-    try:
-        if driver is not None and driver.autocommit:
-            driver.set_autocommit(False)
-    except psycopg.Error as error:
-        taken.invalidate(error)
-    taken.close()
-
-
-def _translated(error: psycopg.Error, *, is_lost: bool) -> BaseException:
-    return DBAPIError.instance(None, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=is_lost)
-
-
 def _reader(column: Any, dialect: Dialect) -> Callable[[Any], Any] | None:
     assert not isinstance(column.type, LargeBinary), "JSON has no bytes"
     reader: Callable[[Any], Any] | None = column.type.dialect_impl(dialect).result_processor(dialect, None)
     return reader
 
 
-def _writer(parameter: BindParameter[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
-    if isinstance(parameter.type, LargeBinary):
-        return None  # both drivers take bytes
-    return parameter.type.dialect_impl(dialect).bind_processor(dialect)
+def _writer(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any]:
+    if isinstance(kind, LargeBinary):
+        return bytes  # both drivers take them as they are
+    return kind.dialect_impl(dialect).bind_processor(dialect) or _as_it_is
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+# What our parameters are, PostgreSQL's number for it (pg_type.dat), and its binary form. Text too: in the other form
+# libpq ends a text at its first NUL, and the database would be asked about another one.
+_WIRE: tuple[tuple[type[TypeEngine[Any]], int, Callable[[Any], bytes]], ...] = (
+    (Integer, 20, struct.Struct("!q").pack),
+    (String, 1043, str.encode),
+    (LargeBinary, 17, bytes),
+    (JSON, 114, _json),
+)
+
+
+def _wire(kind: TypeEngine[Any], dialect: Dialect) -> tuple[int, Callable[[Any], bytes | None]]:
+    before = kind.process_bind_param if isinstance(kind, TypeDecorator) else None
+    inner = kind.impl_instance if isinstance(kind, TypeDecorator) else kind
+    number, write = next((number, write) for wanted, number, write in _WIRE if isinstance(inner, wanted))
+    if before is None:
+        return number, write
+    return number, lambda value: write(before(value, dialect))
 
 
 def _compiler_of(dialect: Dialect) -> type[SQLCompiler]:

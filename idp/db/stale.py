@@ -11,6 +11,7 @@ from typing import Any
 from psycopg.pq import ConnStatus
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 _WATCH = "idp_watch"
 _IS_NEW = "idp_is_new"
@@ -26,10 +27,16 @@ def replace_stale_connections(engine: Engine) -> None:
         record.info[_WATCH], record.info[_IS_NEW] = watch, True
 
     @event.listens_for(engine, "checkout")
-    def _on_checkout(connection: Any, record: Any, _fairy: Any) -> None:
-        # The pool replaces a connection once, and takes a second complaint for an error of the program's.
-        if record.info.pop(_IS_NEW, False):
-            return
-        watch = record.info.get(_WATCH)
-        if connection.pgconn.status != ConnStatus.OK or (watch is not None and watch.poll(0)):
+    def _on_checkout(_connection: Any, record: Any, _fairy: Any) -> None:
+        if is_stale(record):
             raise InvalidatePoolError
+
+
+def is_stale(entry: ConnectionPoolEntry) -> bool:
+    """Whether an open connection of the pool has died. One that was just made has not: it is asked at its first use."""
+    info, connection = entry.info, entry.dbapi_connection
+    # The pool replaces a connection once, and takes a second complaint for an error of the program's.
+    if info.pop(_IS_NEW, False) or connection is None:
+        return False
+    watch = info.get(_WATCH)
+    return bool(connection.pgconn.status != ConnStatus.OK or (watch is not None and watch.poll(0)))

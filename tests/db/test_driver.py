@@ -1,0 +1,156 @@
+"""Fixed statements on PostgreSQL: nothing is cut off, nothing is left behind, and no connection is lost or shared."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import BigInteger, Integer, String, bindparam, create_engine, func, literal, select, text
+from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from idp.db.bounded import BoundedConnection
+from idp.db.driver import OnDriver
+from idp.db.engine import Database, engine_options, normalized_url
+from idp.db.fixed import FixedStatement
+from idp.db.places import DatabaseBusy, Places
+
+
+@pytest.fixture
+def database(postgresql_url: str) -> Iterator[Database]:
+    """With two connections, for which nobody waits for long."""
+    url = normalized_url(postgresql_url)
+    engine = create_engine(url, **{**engine_options(url, 2), "pool_timeout": 0.01})
+    yield Database(engine)
+    engine.dispose()
+
+
+def process(database: Database) -> FixedStatement:
+    """Which of the server's processes answers: one for each connection."""
+    number = func.pg_backend_pid(type_=Integer()).label("number")
+    return FixedStatement(select(number), (number,), database.engine.dialect)
+
+
+def echo(database: Database) -> FixedStatement:
+    given = bindparam("given", type_=String())
+    length = func.length(given, type_=Integer()).label("length")
+    return FixedStatement(select(length), (given.label("given"), length), database.engine.dialect)
+
+
+def ask(database: Database, statement: FixedStatement, **values: Any) -> Any:
+    with database.autocommit() as statements:
+        return statements.one_or_none(statement, values)
+
+
+def interrupt(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while an answer is on its way."""
+
+    def press(*_: object) -> Any:
+        raise KeyboardInterrupt
+
+    statement = process(database)
+    with monkeypatch.context() as patch:
+        patch.setattr(OnDriver, "_answer", press)
+        with pytest.raises(KeyboardInterrupt):
+            ask(database, statement)
+
+
+def test_loans_and_ordinary_connections_share_one_limit(database: Database) -> None:
+    who = process(database)
+
+    with database.autocommit() as first, database.autocommit() as second:
+        numbers = {one.one_or_none(who, {}).number for one in (first, second)}
+        with pytest.raises(PoolTimeout):
+            database.engine.connect()
+    with database.engine.connect(), database.engine.connect(), pytest.raises(PoolTimeout):
+        ask(database, who)
+
+    assert len(numbers) == 2
+    assert ask(database, who).number in numbers
+
+
+def test_the_connection_used_last_is_used_first(database: Database) -> None:
+    who = process(database)
+    with database.autocommit() as outer:
+        with database.autocommit() as inner:
+            given_back_first = inner.one_or_none(who, {}).number
+        given_back_last = outer.one_or_none(who, {}).number
+
+    assert given_back_first != given_back_last
+    assert [ask(database, who).number for _ in range(3)] == [given_back_last] * 3
+
+
+def test_what_the_server_has_forgotten_is_prepared_again(database: Database) -> None:
+    """Behind pgbouncer a connection may reach another server process, or one that was emptied."""
+    who = process(database)
+    number = ask(database, who).number
+    with database.engine.connect() as connection:
+        connection.execute(text("DEALLOCATE ALL"))
+
+    assert ask(database, who).number == number
+    assert ask(database, who).number == number
+
+
+def test_whoever_is_interrupted_takes_the_connection_along(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half an answer is on its way: nobody may take it for the next one's."""
+    who, said = process(database), echo(database)
+    number = ask(database, who).number
+    ask(database, said, given="before")
+
+    interrupt(database, monkeypatch)
+
+    assert ask(database, said, given="mine").given == "mine"
+    assert ask(database, who).number != number
+
+
+def test_a_text_is_never_cut_off_at_a_nul(database: Database) -> None:
+    """libpq ends a text parameter there, and the database would be asked about another one."""
+    said = echo(database)
+
+    with pytest.raises(DataError):
+        ask(database, said, given="user\0nobody")
+
+    assert ask(database, said, given="a\u00e9\U0001f600").length == 3
+
+
+@pytest.mark.parametrize("number", [0, -1, 2**63 - 1, -(2**63)])
+def test_whole_numbers_arrive_as_they_are(database: Database, number: int) -> None:
+    column = (bindparam("given", type_=BigInteger()) + literal(0, Integer())).label("number")
+    statement = FixedStatement(select(column), (column,), database.engine.dialect)
+
+    assert ask(database, statement, given=number).number == number
+
+
+def test_a_place_is_given_back_whatever_happens(postgresql_url: str) -> None:
+    url = normalized_url(postgresql_url)
+    engine = create_engine(url, **{**engine_options(url, 1), "pool_timeout": 0.01})
+    places = Places(1, timeout=0.01)
+    database = Database(engine)
+    who = process(database)
+
+    with database.autocommit(), pytest.raises(PoolTimeout), OnDriver(engine, places):
+        pass
+    for _ in range(2):
+        with OnDriver(engine, places) as statements:
+            assert statements.one_or_none(who, {}).number
+            with pytest.raises(DatabaseBusy):
+                places.take()
+    engine.dispose()
+
+
+def test_a_server_that_is_away_keeps_no_place(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a first connection that fails nor one in the place of another that was lost."""
+    who = process(database)
+
+    def fail(*_: object, **__: object) -> Any:
+        raise psycopg.OperationalError("gone")
+
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(BoundedConnection, "connect", fail)
+            for _ in range(3):  # more often than there are connections
+                with pytest.raises(OperationalError):
+                    ask(database, who)
+        with database.autocommit() as one, database.autocommit() as other:
+            assert one.one_or_none(who, {}).number != other.one_or_none(who, {}).number
+        interrupt(database, monkeypatch)
