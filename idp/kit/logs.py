@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -23,6 +24,7 @@ from idp.kit.redaction import MINIMUM_KNOWN_SECRET, redact_fields, redact_text, 
 FORMATS = ("auto", "json", "text")
 # Libraries speak only when something is wrong: their chatter at `info` and `debug` names paths and parameters.
 _LIBRARIES = logging.WARNING
+_request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
 def configure_logs(
@@ -50,7 +52,7 @@ def configure_logs(
         _LastLook(secrets),
     ]
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, *finish],
+        processors=[add_request_id, structlog.processors.add_log_level, *finish],
         wrapper_class=structlog.make_filtering_bound_logger(wanted),
         logger_factory=structlog.WriteLoggerFactory(door),  # type: ignore[arg-type]
         cache_logger_on_first_use=False,
@@ -58,6 +60,35 @@ def configure_logs(
     _configure_libraries(door, finish, max(wanted, _LIBRARIES))
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
+
+
+def remember_request(request_id: str) -> None:
+    """Name the request that this thread answers from now on, in all of its lines; "": none."""
+    _request_id.set(request_id)
+
+
+def add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """A processor: what request a line belongs to, unless it says so itself."""
+    request_id = _request_id.get()
+    return {"request_id": request_id, **event} if request_id else event
+
+
+class KeptLogger:
+    """A logger that is put together once per configuration and not once per line: for what every request says."""
+
+    def __init__(self, name: str) -> None:
+        self._lazy = structlog.get_logger(name)
+        self._configuration: dict[str, Any] = {}
+        self._bound: Any = None
+
+    def bound(self) -> Any:
+        """structlog's logger as it is configured now. Nothing is kept in a process that has not configured any."""
+        if not structlog.is_configured():
+            return self._lazy
+        configuration = structlog.get_config()
+        if configuration != self._configuration:
+            self._bound, self._configuration = self._lazy.bind(), configuration
+        return self._bound
 
 
 class _Door:
@@ -101,7 +132,7 @@ def _configure_libraries(door: _Door, finish: list[Any], level: int) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[
-                structlog.contextvars.merge_contextvars,
+                add_request_id,
                 structlog.stdlib.add_log_level,
                 structlog.stdlib.add_logger_name,
             ],

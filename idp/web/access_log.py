@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-import structlog
 from flask import Flask, Request, Response, g, request
 
 from idp.kit import metrics
+from idp.kit.logs import KeptLogger, remember_request
 from idp.settings import Settings
 from idp.web.address import client_address
 from idp.web.services import current_services
@@ -25,7 +25,7 @@ _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"
 # Asked every few seconds by machines: their lines would bury all others.
 _PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 
-log = structlog.get_logger(__name__)
+_log = KeptLogger(__name__)
 
 
 def route_of(asked: Request) -> str:
@@ -49,8 +49,7 @@ class Begun(NamedTuple):
 def begin() -> Begun:
     """Name a request, for the log lines of this thread too, and note the time."""
     begun = Begun(secrets.token_hex(8), time.perf_counter())
-    structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=begun.request_id)
+    remember_request(begun.request_id)
     return begun
 
 
@@ -88,6 +87,7 @@ def record_request(
     """Count and log one answer. `more`: what the log line shall say besides, in place of what the thread remembers."""
     metrics.observe_request(route, method, status, seconds)
     if settings.access_log:
+        log = _log.bound()
         (log.debug if route in _PROBES else log.info)(
             "request",
             method=method,

@@ -17,7 +17,7 @@ import pytest
 import structlog
 
 from idp.kit.clock import SystemClock
-from idp.kit.logs import configure_logs
+from idp.kit.logs import configure_logs, remember_request
 from idp.web.services import Services
 from tests.operation.nodes import Node, OpenNode
 from tests.operation.probes import OpenProvider, ProbedNode
@@ -52,7 +52,7 @@ def restored_logging() -> Iterator[None]:
     root.handlers[:], root.level = handlers, level
     sys.excepthook, threading.excepthook = hooks
     structlog.configure(**before)
-    structlog.contextvars.clear_contextvars()
+    remember_request("")
 
 
 @pytest.fixture

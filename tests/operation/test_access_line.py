@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 import structlog
+from sqlalchemy.exc import OperationalError
 
+from idp.db.engine import Database
+from idp.kit.logs import add_request_id
 from tests.operation.conftest import LogStream
 from tests.support.characters import CLI_REDIRECT, Provider
 from tests.support.pages import PASSWORD
@@ -50,6 +53,21 @@ def test_a_request_with_a_broken_body_or_path_leaves_its_line_too(provider: Prov
     client.post("/oauth2/token", data=b"x" * 100_000, content_type="application/x-www-form-urlencoded")
 
     assert [line["status"] for line in log.lines("request")] == [400, 413]
+
+
+def test_an_outage_on_the_short_way_is_one_request_in_all_its_lines(
+    provider: Provider, log: LogStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise OperationalError("SELECT", {}, Exception("gone"))
+
+    monkeypatch.setattr(Database, "autocommit", fail)
+    form = {"grant_type": "client_credentials", "client_id": "a", "client_secret": "b"}
+
+    answer = provider.app.test_client().post("/oauth2/token", data=form)
+
+    assert {line["request_id"] for line in log.lines()} == {answer.headers["X-Request-Id"]}
+    assert [(line["route"], line["status"]) for line in log.lines("request")] == [("/oauth2/token", 503)]
 
 
 def test_an_unexpected_error_is_told_once_with_its_cause_under_the_same_request_id(
@@ -109,7 +127,7 @@ def test_a_whole_story_logs_no_credential_even_before_anything_is_masked(
         raise structlog.DropEvent
 
     before = structlog.get_config()
-    structlog.configure(processors=[structlog.contextvars.merge_contextvars, keep])
+    structlog.configure(processors=[add_request_id, keep])
     try:
         secrets = _story(open_provider())
     finally:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from idp.db.engine import Database, engine_options
 from idp.db.models import User
-from idp.kit.logs import configure_logs
+from idp.kit.logs import configure_logs, remember_request
 from tests.operation.conftest import LogStream
 from tests.support.heart import Heart
 
@@ -25,7 +25,7 @@ RECEIPT = "0" * 26 + "." + "A" * 22
 
 
 def test_a_line_is_one_json_object_with_what_one_looks_for_first(log: LogStream) -> None:
-    structlog.contextvars.bind_contextvars(request_id="4711")
+    remember_request("4711")
 
     structlog.get_logger("idp.worker").warning("sweep_failed", again_in_seconds=2)
 
