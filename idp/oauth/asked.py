@@ -12,15 +12,12 @@ from typing import NamedTuple
 
 from authlib.oauth2.rfc6749 import OAuth2Error
 from flask import Request, Response
-from werkzeug.datastructures import MultiDict
 
 from idp.oauth.errors import InvalidRequest
 from idp.web import Services, current_services
 
 FORM = "application/x-www-form-urlencoded"
 MAXIMUM_VALUE = 8192
-# RFC 8707 §2: the one parameter that may be repeated.
-REPEATABLE = frozenset({"resource"})
 _HEADERS = [("Content-Type", "application/json"), ("Cache-Control", "no-store"), ("Pragma", "no-cache")]
 
 
@@ -72,26 +69,33 @@ def error_answer(error: OAuth2Error) -> Answer:
     return json_answer(body, status=status, headers=headers)
 
 
-def read_form(asked: Asked) -> MultiDict[str, str]:
+class Form(dict[str, str]):
+    """The parameters of a body by name; those of RFC 8707 §2, which may be repeated, in `resources`."""
+
+    def __init__(self) -> None:
+        self.resources: list[str] = []
+
+
+def read_form(asked: Asked) -> Form:
     """The body's parameters, empty ones left out (RFC 6749 §3.2). Raises `InvalidRequest`."""
     if asked.fields is None:
         raise InvalidRequest(f"The body must be {FORM}.")
-    form = MultiDict([field for field in asked.fields if field[1]])
-    refuse_malformed(form)
+    form = Form()
+    for name, value in asked.fields:
+        if not value:
+            continue
+        if len(value) > MAXIMUM_VALUE:
+            raise InvalidRequest("A parameter is too long.")
+        if name == "resource":
+            form.resources.append(value)
+        elif name in form:
+            raise InvalidRequest("A parameter is included more than once.")
+        else:
+            form[name] = value
     return form
 
 
-def refuse_malformed(form: MultiDict[str, str], known: Iterable[str] | None = None) -> None:
-    """Raise `InvalidRequest` when a parameter comes twice or is larger than any of ours can be (RFC 6749 §3.2)."""
-    for name in form if known is None else known:
-        values = form.getlist(name)
-        if len(values) > 1 and name not in REPEATABLE:
-            raise InvalidRequest("A parameter is included more than once.")
-        if any(len(value) > MAXIMUM_VALUE for value in values):
-            raise InvalidRequest("A parameter is too long.")
-
-
-def required(form: MultiDict[str, str], name: str) -> str:
+def required(form: Form, name: str) -> str:
     """A parameter that must be there. `name` is one of ours, so it may stand in the error."""
     value = form.get(name)
     if not value:

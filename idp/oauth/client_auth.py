@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import unquote_plus
 
-from werkzeug.datastructures import MultiDict
-
 from idp.clients import ProvenClient, authenticate_secret, find_client, prove_client
 from idp.db.engine import SingleStatements, Tx
 from idp.db.models import Client
 from idp.kit.opaque import Secret
+from idp.oauth.asked import Form
 from idp.oauth.errors import InvalidClient, InvalidRequest
 
 NONE, BASIC, POST = "none", "client_secret_basic", "client_secret_post"
@@ -34,7 +33,7 @@ class Credentials:
     method: str
 
 
-def read_credentials(authorizations: list[str], form: MultiDict[str, str]) -> Credentials:
+def read_credentials(authorizations: list[str], form: Form) -> Credentials:
     """The credentials in a request. Raises `InvalidClient` or `InvalidRequest`; asks no database."""
     if form.get("client_assertion") or form.get("client_assertion_type"):
         raise InvalidClient

@@ -13,7 +13,7 @@ from authlib.oauth2.rfc6749 import BaseGrant, TokenEndpointMixin
 
 from idp.clients import ProvenClient
 from idp.db.models import Client
-from idp.oauth.asked import required
+from idp.oauth.asked import Form, required
 from idp.oauth.client_auth import NONE, Credentials, authenticate, prove
 from idp.oauth.counting import count_outcome
 from idp.oauth.errors import InvalidScope, InvalidTarget, UnauthorizedClient, error_of
@@ -32,7 +32,8 @@ class _Grant(BaseGrant, TokenEndpointMixin, ABC):
     """What the grants share. Authlib calls `validate_token_request`, then `create_token_response`."""
 
     @property
-    def form(self) -> Any:
+    def form(self) -> Form:
+        assert isinstance(self.request, FormRequest)
         return self.request.form
 
     @property
@@ -58,7 +59,7 @@ class _Grant(BaseGrant, TokenEndpointMixin, ABC):
             # The cause is for operators; the caller gets the same words for all (design §5).
             log.info("grant_refused", grant_type=self.GRANT_TYPE, error=outcome.error, cause=outcome.detail)
             raise error_of(outcome)
-        return 200, token_answer(_narrowed(outcome, self.form.getlist("resource")), services), []
+        return 200, token_answer(_narrowed(outcome, self.form.resources), services), []
 
     @abstractmethod
     def exchange(self) -> Issued | Refused:
@@ -91,7 +92,7 @@ class AuthorizationCodeGrant(_Grant):
             )
             if isinstance(outcome, Issued):
                 # Inside: a resource that was not granted rolls back, and the code is not lost.
-                _narrowed(outcome, self.form.getlist("resource"))
+                _narrowed(outcome, self.form.resources)
         return outcome
 
 
@@ -115,7 +116,7 @@ class RefreshTokenGrant(_Grant):
             client_id=self.credentials.client_id,
             is_authenticated=is_authenticated,
             scope=scope,
-            resources=self.form.getlist("resource"),
+            resources=self.form.resources,
             settings=services.settings,
             keyring=services.keyring,
             now=now,
@@ -132,7 +133,7 @@ class ClientCredentialsGrant(_Grant):
         services = self.services
         now = services.clock.now()
         asked = _read_scope(self.form.get("scope"))
-        resources = list(dict.fromkeys(self.form.getlist("resource")))
+        resources = list(dict.fromkeys(self.form.resources))
         with services.database.autocommit() as statements:
             client = prove(statements, self.credentials, now)
             _refuse_unentitled(client, self.GRANT_TYPE)

@@ -9,9 +9,8 @@ from typing import Any
 
 from authlib.oauth2 import AuthorizationServer, OAuth2Request
 from authlib.oauth2.rfc6749 import BaseGrant, OAuth2Error, OAuth2Payload
-from werkzeug.datastructures import MultiDict
 
-from idp.oauth.asked import Answer, Asked, error_answer, json_answer, read_form, required
+from idp.oauth.asked import Answer, Asked, Form, error_answer, json_answer, read_form, required
 from idp.oauth.client_auth import Credentials, read_credentials
 from idp.oauth.errors import UnsupportedGrantType
 from idp.web import Services
@@ -20,7 +19,7 @@ from idp.web import Services
 class FormPayload(OAuth2Payload):
     """The parameters of a form body."""
 
-    def __init__(self, form: MultiDict[str, str]) -> None:
+    def __init__(self, form: Form) -> None:
         self._form = form
 
     @property
@@ -31,7 +30,7 @@ class FormPayload(OAuth2Payload):
     @property
     def datalist(self) -> Any:
         """All values of each parameter."""
-        return dict(self._form.lists())
+        return {**{name: [value] for name, value in self._form.items()}, "resource": self._form.resources}
 
 
 class FormRequest(OAuth2Request):
@@ -49,7 +48,7 @@ class FormRequest(OAuth2Request):
         self.credentials: Credentials = read_credentials(asked.authorizations, self._form)
 
     @property
-    def form(self) -> Any:
+    def form(self) -> Form:
         """The parameters of the body; those of the query do not exist here."""
         return self._form
 
