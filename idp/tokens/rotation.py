@@ -32,10 +32,10 @@ class Terms:
     leeway: timedelta
     access_token_lifetime: timedelta
 
-    @classmethod
-    def of(cls, settings: Settings) -> "Terms":
-        """The terms of these settings."""
-        return cls(SessionPolicy.of(settings), settings.refresh_leeway_lifetime, settings.access_token_lifetime)
+
+@lru_cache(maxsize=8)
+def _terms_of(settings: Settings) -> Terms:
+    return Terms(SessionPolicy.of(settings), settings.refresh_leeway_lifetime, settings.access_token_lifetime)
 
 
 _COLUMNS = (
@@ -73,7 +73,7 @@ def rotate_or_hold(
     is_sqlite: bool,
 ) -> Any:
     """Rotate or hold. Returns the joined row after the update with `exp`, or None when it is neither of the two."""
-    terms = Terms.of(settings)
+    terms = _terms_of(settings)
     words = scope or ()
     parameters = {
         **_moments(now),
@@ -154,7 +154,7 @@ def skip(connection: Connection, family_id: str, *, settings: Settings, now: dat
 
     The caller holds the locks of session and family and has decided that it is a skip.
     """
-    terms = Terms.of(settings)
+    terms = _terms_of(settings)
     connection.execute(
         update(TokenFamily)
         .where(TokenFamily.id == family_id, Client.id == TokenFamily.client_id)

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import update
 
 from idp.db.models import SigningKey
-from idp.keys import ensure_keys
+from idp.keys import ensure_keys, retire, rotate
 from idp.keys.store import KeyStore
 from idp.tokens import (
     AccessTokenClaims,
@@ -26,6 +26,7 @@ from idp.tokens import (
     sign_id_token,
 )
 from idp.tokens.jwts import MAXIMUM_LENGTH
+from idp.tokens.verified import Verified, VerifiedTokens
 from tests.support.heart import Heart
 
 ISSUER = "https://id.example.com"
@@ -230,6 +231,41 @@ def test_a_changed_signature_or_claim_is_refused(signing: Signing) -> None:
     assert signing.read(f"{header}.{claims}.{signature[:-4]}AAAA") is None
     assert signing.read(f"{header}.{claims}.") is None
     assert signing.read(f"{header}.{claims}.{signature}") is not None
+
+
+def test_what_was_read_before_is_asked_again_what_can_change(signing: Signing) -> None:
+    """I2. Remembered is that some bytes were signed by some key, and nothing that has an end."""
+    token, expires_at = signing.access_token(), signing.issued.access_expires_at
+    first = signing.read(token)
+
+    assert signing.read(token) == first is not None
+    assert signing.read(token, now=expires_at) is None
+    assert signing.read(token, issuer="https://other.example.com") is None
+    assert signing.read(token[:-4] + "AAAA") is None
+    assert signing.read(token) == first
+
+
+def test_a_token_that_was_read_before_dies_with_its_key(signing: Signing) -> None:
+    token, heart = signing.access_token(), signing.heart
+    assert signing.read(token) is not None
+    with heart.database.transaction() as tx:
+        rotate(tx, algorithm="ES256", keyring=heart.keyring, now=heart.now, settings=heart.settings, immediately=True)
+        retire(tx, kid=parts(token)[0]["kid"], compromised=True, now=heart.now, settings=heart.settings)
+
+    signing.keys.forget()
+
+    assert signing.read(token) is None
+
+
+def test_so_many_tokens_are_remembered_and_no_more(signing: Signing) -> None:
+    claims = signing.read(signing.access_token())
+    assert claims is not None
+    kept = VerifiedTokens(most=2)
+    for text in ("first", "second", "third"):
+        kept.keep(text, Verified(claims, ISSUER, "kid"))
+
+    assert kept.find("first") is None
+    assert kept.find("second") == kept.find("third") == Verified(claims, ISSUER, "kid")
 
 
 def _base64url(raw: bytes) -> str:
