@@ -49,16 +49,19 @@ class VerificationKey:
 
 @dataclass(frozen=True)
 class _Key:
-    row: SigningKey
+    public_jwk: dict[str, Any]
+    activates_at: datetime
+    retired_at: datetime | None
+    unpublished_at: datetime | None
     signer: Signer
     verification: VerificationKey
 
     def is_published(self, now: datetime) -> bool:
-        return self.row.unpublished_at is None or now < self.row.unpublished_at
+        return self.unpublished_at is None or now < self.unpublished_at
 
     def may_sign(self, now: datetime) -> bool:
-        is_retired = self.row.retired_at is not None and self.row.retired_at <= now
-        return self.row.activates_at <= now and not is_retired
+        is_retired = self.retired_at is not None and self.retired_at <= now
+        return self.activates_at <= now and not is_retired
 
 
 @dataclass(frozen=True)
@@ -103,11 +106,11 @@ class KeyStore:
 
     def jwks(self, now: datetime) -> dict[str, Any]:
         """The public JWK Set (RFC 7517 §5): published keys, those of the future included."""
-        return {"keys": [key.row.public_jwk for key in self._current().keys if key.is_published(now)]}
+        return {"keys": [key.public_jwk for key in self._current().keys if key.is_published(now)]}
 
     def published(self, now: datetime) -> tuple[str, ...]:
         """The names of the keys in `jwks`, in order: while they are the same, it is. Raises `KeyUnavailable`."""
-        return tuple(key.row.kid for key in self._current().keys if key.is_published(now))
+        return tuple(key.signer.kid for key in self._current().keys if key.is_published(now))
 
     def forget(self) -> None:
         """Read the keys anew at the next use."""
@@ -136,7 +139,7 @@ class KeyStore:
             keys = tuple(self._open(row) for row in rows if row.compromised_at is None)
         except (SQLAlchemyError, CannotUnseal) as error:
             raise KeyUnavailable("the signing keys can't be read") from error
-        snapshot = _Snapshot(self._monotonic(), keys, {key.row.kid: key for key in keys})
+        snapshot = _Snapshot(self._monotonic(), keys, {key.signer.kid: key for key in keys})
         self._snapshot = snapshot
         return snapshot
 
@@ -144,7 +147,10 @@ class KeyStore:
         known = self._snapshot.by_kid.get(row.kid) if self._snapshot else None
         private = known.signer.key if known else unseal(row.private_key_sealed, row.kid, self._keyring)
         return _Key(
-            row=row,
+            public_jwk=row.public_jwk,
+            activates_at=row.activates_at,
+            retired_at=row.retired_at,
+            unpublished_at=row.unpublished_at,
             signer=Signer(row.kid, row.algorithm, private),
             verification=VerificationKey(row.kid, row.algorithm, private.public_key()),
         )

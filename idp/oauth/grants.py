@@ -5,7 +5,6 @@ key store that is down refuses (503) before a code or refresh token is used up.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -176,4 +175,4 @@ def _narrowed(issued: Issued, resources: list[str]) -> Issued:
         return issued
     if not set(resources) <= set(issued.resources):
         raise InvalidTarget
-    return replace(issued, resources=list(dict.fromkeys(resources)))
+    return issued._replace(resources=list(dict.fromkeys(resources)))

@@ -4,9 +4,9 @@
 from outside (design §5). `detail` is for logs and the audit trail.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from idp.clients import ProvenClient
 from idp.db.models import Client, TokenFamily, User
@@ -19,8 +19,7 @@ OPENID = "openid"
 CLIENT_SUBJECT_PREFIX = "client:"  # a user's `sub` is base64url and has no colon: the two can't collide
 
 
-@dataclass(frozen=True)
-class Issued:
+class Issued(NamedTuple):
     """Everything that the tokens of one answer say. `access_expires_at` is what the database recorded."""
 
     family_id: str
@@ -36,9 +35,9 @@ class Issued:
     amr: list[str]
     acr: str | None
     nonce: str | None
-    claims_request: dict[str, Any] = field(repr=False)
-    issued_at: datetime = field(repr=False)
-    access_expires_at: datetime = field(repr=False)
+    claims_request: dict[str, Any]
+    issued_at: datetime
+    access_expires_at: datetime
     refresh_token: Secret | None
     id_token_alg: str
     outcome: str

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import hmac
 import json
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -45,11 +44,11 @@ class Signing:
 
     def access_token(self, **changes: Any) -> str:
         signer = self.keys.signer("ES256", self.heart.now)
-        return sign_access_token(replace(self.issued, **changes), signer=signer, issuer=ISSUER)
+        return sign_access_token(self.issued._replace(**changes), signer=signer, issuer=ISSUER)
 
     def id_token(self, algorithm: str = "ES256", **changes: Any) -> str:
         return sign_id_token(
-            replace(self.issued, **changes),
+            self.issued._replace(**changes),
             signer=self.keys.signer(algorithm, self.heart.now),
             issuer=ISSUER,
             now=self.heart.now,
