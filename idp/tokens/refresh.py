@@ -21,12 +21,12 @@ from idp.db.models import Client, EndReason, Session, SessionKind, TokenFamily
 from idp.db.types import from_microseconds
 from idp.kit.keyring import Keyring
 from idp.kit.opaque import new_secret, secret_matches
-from idp.sessions import REFRESH_TOUCH_INTERVAL, Actor, SessionPolicy, end_participation, touch
+from idp.sessions import REFRESH_TOUCH_INTERVAL, Actor, end_participation, touch
 from idp.settings import Settings
-from idp.tokens.families import turn_of, windows_in_force, windows_of
+from idp.tokens.families import turn_of, windows_of
 from idp.tokens.issued import Issued, Refused, refuse_grant
 from idp.tokens.refresh_tokens import RefreshToken, read_refresh_token, write_refresh_token
-from idp.tokens.rotation import everything_is_live, is_entitled, rotate_or_hold, skip
+from idp.tokens.rotation import live_under_lock, rotate_or_hold, skip, under_lock
 from idp.tokens.turns import Turn
 
 log = structlog.get_logger(__name__)
@@ -161,16 +161,7 @@ def _settle_under_lock(tx: Tx, presented: _Presented, settings: Settings, keyrin
     # Session before family: the order of every end.
     tx.execute(select(Session.id).where(Session.id == seen.session_id).with_for_update(key_share=True))
     row = tx.execute(
-        select(TokenFamily, Client, *windows_in_force(settings))
-        .where(
-            TokenFamily.id == token.family_id,
-            TokenFamily.revoked_at.is_(None),
-            TokenFamily.sender_constraint_key.is_(None),
-            *everything_is_live(now, SessionPolicy.of(settings)),
-            *is_entitled(is_authenticated=presented.is_authenticated),
-        )
-        .with_for_update(key_share=True, of=TokenFamily)
-        .execution_options(populate_existing=True)
+        live_under_lock(settings, is_authenticated=presented.is_authenticated), under_lock(token.family_id, now)
     ).one_or_none()
     if row is None:
         return refuse_grant("family, session, person or client is no longer live")

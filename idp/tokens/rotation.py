@@ -9,7 +9,20 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Dialect, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Dialect,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.types import BigInteger, LargeBinary, String
 
 from idp.db.fixed import FixedStatement, SingleStatements
@@ -17,7 +30,7 @@ from idp.db.models import Client, RefreshRotation, Session, SessionClient, Token
 from idp.db.types import has_word, micros, to_microseconds
 from idp.sessions import SessionPolicy, is_live, is_part_live
 from idp.settings import Settings
-from idp.tokens.families import REFRESH_GRANT, is_new_enough, leeway_in_force
+from idp.tokens.families import REFRESH_GRANT, is_new_enough, leeway_in_force, windows_in_force
 from idp.tokens.issued import OFFLINE_ACCESS
 from idp.tokens.refresh_tokens import RefreshToken
 
@@ -149,24 +162,54 @@ def _whole_row(terms: Terms) -> Any:
     )
 
 
+@lru_cache(maxsize=8)
+def live_under_lock(settings: Settings, *, is_authenticated: bool) -> Select[TokenFamily, Client, int, int]:
+    """Locks a family that is live with everything it hangs on: family, client, and `windows_in_force` of today.
+
+    Takes the parameters of `under_lock`. Made once: the expression costs more than sending it does.
+    """
+    return (
+        select(TokenFamily, Client, *windows_in_force(settings))
+        .where(
+            TokenFamily.id == bindparam("family", type_=String()),
+            TokenFamily.revoked_at.is_(None),
+            TokenFamily.sender_constraint_key.is_(None),
+            *everything_is_live(_parameter("now"), SessionPolicy.of(settings)),
+            *is_entitled(is_authenticated=is_authenticated),
+        )
+        .with_for_update(key_share=True, of=TokenFamily)
+        .execution_options(populate_existing=True)
+    )
+
+
+def under_lock(family_id: str, now: datetime) -> dict[str, Any]:
+    """The parameters of what is asked about one family at one moment."""
+    return {**_moments(now), "family": family_id}
+
+
 def skip(connection: Connection, family_id: str, *, settings: Settings, now: datetime) -> Any:
     """Make a successor of the live token without touching the parent; returns the joined row with `exp`.
 
     The caller holds the locks of session and family and has decided that it is a skip.
     """
-    terms = _terms_of(settings)
-    connection.execute(
+    terms, given = _terms_of(settings), under_lock(family_id, now)
+    connection.execute(_successor(terms), given)
+    return connection.execute(_whole_row(terms), given).one()
+
+
+@lru_cache(maxsize=8)
+def _successor(terms: Terms) -> Update:
+    now = _parameter("now")
+    return (
         update(TokenFamily)
-        .where(TokenFamily.id == family_id, Client.id == TokenFamily.client_id)
+        .where(TokenFamily.id == bindparam("family", type_=String()), Client.id == TokenFamily.client_id)
         .values(
             generation=TokenFamily.generation + 1,
             rotated_at=now,
             access_expires_at=_later(TokenFamily.access_expires_at, _expiry(terms)),
-            last_used_at=_later(TokenFamily.last_used_at, _parameter("now")),
-        ),
-        _moments(now),
+            last_used_at=_later(TokenFamily.last_used_at, now),
+        )
     )
-    return connection.execute(_whole_row(terms), {**_moments(now), "family": family_id}).one()
 
 
 def _expiry(terms: Terms) -> Any:
