@@ -7,6 +7,7 @@ statement is a transaction of its own, and the connection is afterwards as it wa
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -75,7 +76,7 @@ class OnDriver:
         try:
             result = self._execute(statement, written)
         except errors.InvalidSqlStatementName:
-            # A proxy between us has given our name another server (pgbouncer), or emptied it. Nothing was executed.
+            # A proxy (pgbouncer) has sent this to another of the server's processes, or emptied it. Nothing was executed.
             self._prepared.discard(statement.name)
             result = self._execute(statement, written)
         count = result.ntuples
@@ -87,7 +88,8 @@ class OnDriver:
         name, connection = statement.name, self._driver.pgconn
         if name not in self._prepared:
             connection.send_prepare(name, statement.text.encode(), statement.kinds)
-            self._answer(ExecStatus.COMMAND_OK)
+            with suppress(errors.DuplicatePreparedStatement):  # a proxy's server process knows it from somebody else
+                self._answer(ExecStatus.COMMAND_OK)
             self._prepared.add(name)
         connection.send_query_prepared(name, written, statement.formats)
         return self._answer(_DONE)

@@ -8,11 +8,11 @@ constants in it as literals, and what its parameters look like on the way is kno
 Constants must be ours: whatever comes from a request is a parameter without a value (`bindparam(name, type_=…)`).
 """
 
+import hashlib
 import json
 import struct
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import count
 from typing import Any, Protocol
 
 from sqlalchemy import (
@@ -31,7 +31,6 @@ from sqlalchemy import (
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 
-_NUMBERS = count(1)
 _to_python = json.JSONDecoder().decode
 
 
@@ -48,18 +47,18 @@ class FixedStatement:
     ) -> None:
         """`columns` are what it shall return, in order; none of them bytes. `row` makes a row of their values."""
         is_packed = dialect.name == "postgresql"
-        # The driver describes every column of every result anew: on PostgreSQL there is only one.
+        # One value to fetch, and JSON's parser makes all the others of it at once.
         given = (func.json_build_array(*columns).label("packed"),) if is_packed else tuple(columns)
         if isinstance(statement, Select):
             whole: Any = statement.with_only_columns(*given, maintain_column_froms=True)
         else:
             whole = statement.returning(*given)
-        # Numbered ($1) and named (:name) are what the two drivers take as it is; every other style is rewritten by one
-        # of them at each execution, and psycopg remembers how only for statements below 4 kB.
+        # Numbered ($1) and named (:name) are what libpq and SQLite take as it is.
         writer: Dialect = type(dialect)(paramstyle="numeric_dollar" if is_packed else "named")  # type: ignore[call-arg]
         compiled = _compiler_of(dialect)(writer, whole)
         self.text = compiled.string
-        self.name = b"idp_%d" % next(_NUMBERS)
+        # By its text: whatever proxy mixes up connections, a name never stands for another statement.
+        self.name = b"idp_" + hashlib.sha256(self.text.encode()).hexdigest()[:32].encode()
         order = compiled.positiontup or []
         given_types = {name: bind.type for name, bind in compiled.binds.items() if bind.required}
         self._named = {name: _writer(kind, dialect) for name, kind in given_types.items()}

@@ -91,6 +91,20 @@ def test_what_the_server_has_forgotten_is_prepared_again(database: Database) -> 
     assert ask(database, who).number == number
 
 
+def test_what_the_server_knows_from_somebody_else_is_the_same_statement(database: Database) -> None:
+    """Behind pgbouncer processes of ours share server connections, in which each believes it is the first."""
+    who, said = process(database), echo(database)
+    number = ask(database, who).number
+    ask(database, said, given="before")
+
+    with OnDriver(database.engine, None) as statements:
+        statements._prepared.clear()
+
+    assert ask(database, who).number == number
+    assert ask(database, said, given="after").given == "after"
+    assert who.name == process(database).name != said.name
+
+
 def test_whoever_is_interrupted_takes_the_connection_along(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half an answer is on its way: nobody may take it for the next one's."""
     who, said = process(database), echo(database)
