@@ -76,7 +76,7 @@ class OnDriver:
         try:
             result = self._execute(statement, written)
         except errors.InvalidSqlStatementName:
-            # A proxy (pgbouncer) has sent this to another of the server's processes, or emptied it. Nothing was executed.
+            # A proxy (pgbouncer) sent this to another of the server's processes, or emptied it. Nothing was executed.
             self._prepared.discard(statement.name)
             result = self._execute(statement, written)
         count = result.ntuples
