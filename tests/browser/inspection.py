@@ -30,7 +30,8 @@ _FOCUSED = """() => {
   return {
     name: (element.ariaLabel || element.textContent || element.name || "").trim().replace(/\\s+/g, " "),
     outline: style.outlineStyle === "none" ? 0 : parseFloat(style.outlineWidth),
-    on_screen: box.width > 0 && box.height > 0 && box.top >= 0 && box.bottom <= innerHeight,
+    // A page scrolls by whole pixels, and its boxes have fractions of them.
+    on_screen: box.width > 0 && box.height > 0 && box.top > -1 && box.bottom < innerHeight + 1,
   };
 }"""
 _FOCUSABLE = "a[href], button, input:not([type=hidden]), summary"
