@@ -95,10 +95,12 @@ class OnDriver:
         return self._answer(_DONE)
 
     def _answer(self, wanted: ExecStatus) -> Any:
-        [result] = self._driver.wait(execute(self._driver.pgconn))
-        if result.status != wanted:
-            raise errors.error_from_result(result, "utf-8")
-        return result
+        results = self._driver.wait(execute(self._driver.pgconn))
+        # PostgreSQL commits after it has sent the row: an error may still follow, and is the answer (I12).
+        for result in results:
+            if result.status != wanted:
+                raise errors.error_from_result(result, "utf-8")
+        return results[0]
 
 
 def _translated(error: psycopg.Error, *, is_lost: bool) -> BaseException:

@@ -5,8 +5,21 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import BigInteger, Integer, String, bindparam, create_engine, func, literal, select, text
-from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    String,
+    bindparam,
+    column,
+    create_engine,
+    func,
+    insert,
+    literal,
+    select,
+    table,
+    text,
+)
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from idp.db.bounded import BoundedConnection
@@ -133,6 +146,21 @@ def test_whole_numbers_arrive_as_they_are(database: Database, number: int) -> No
     statement = FixedStatement(select(column), (column,), database.engine.dialect)
 
     assert ask(database, statement, given=number).number == number
+
+
+def test_what_fails_at_the_commit_is_the_databases_error_and_no_answer(database: Database) -> None:
+    """The row has arrived by then: PostgreSQL commits, or is told to stop, after it has sent it."""
+    with database.engine.begin() as connection:
+        connection.execute(text("CREATE TEMPORARY TABLE once (number bigint UNIQUE DEFERRABLE INITIALLY DEFERRED)"))
+        connection.execute(text("INSERT INTO once VALUES (1)"))
+    once = table("once", column("number", BigInteger))
+    given = {"number": bindparam("number", type_=BigInteger())}
+    statement = FixedStatement(insert(once).values(given), (once.c.number,), database.engine.dialect)
+
+    with pytest.raises(IntegrityError):
+        ask(database, statement, number=1)
+
+    assert ask(database, statement, number=2).number == 2
 
 
 def test_a_place_is_given_back_whatever_happens(postgresql_url: str) -> None:
