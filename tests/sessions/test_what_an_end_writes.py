@@ -135,7 +135,7 @@ def test_an_end_of_one_session_is_the_sessions_in_the_audit_trail_and_may_be_tol
 
     assert (silently.participations, silently.deliveries, heart.all(LogoutDelivery)) == (1, 0, [])
     assert (second.participations, second.access_expires_at) == (0, None)
-    audited = heart.all(AuditEvent, AuditEvent.kind == "sessions_ended")
+    audited = sorted(heart.all(AuditEvent, AuditEvent.kind == "sessions_ended"), key=lambda row: row.occurred_at)
     assert [(row.session_id, row.client_id, row.actor) for row in audited] == [
         (one.session_id, None, "operator"),
         (bare.session_id, None, "operator"),
