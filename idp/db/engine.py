@@ -57,6 +57,8 @@ def engine_options(url: str, pool_size: int) -> dict[str, Any]:
         "connect_args": {
             "connect_timeout": BUSY_TIMEOUT_SECONDS,
             "application_name": "idp",
+            # Fixed statements carry texts as bytes: no setting of the database, the account or the environment decides.
+            "client_encoding": "utf8",
             # A host that vanished without a word: noticed here, since the server's time-outs died with it.
             "tcp_user_timeout": 10_000,
             "keepalives_idle": 30,

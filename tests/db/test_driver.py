@@ -140,6 +140,16 @@ def test_a_text_is_never_cut_off_at_a_nul(database: Database) -> None:
     assert ask(database, said, given="a\u00e9\U0001f600").length == 3
 
 
+def test_texts_are_utf_8_whatever_the_surroundings_say(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a database or an account of another encoding decides what our bytes mean."""
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    said = echo(database)
+
+    answer = ask(database, said, given="J\u00fcrgen")
+
+    assert (answer.given, answer.length) == ("J\u00fcrgen", 6)
+
+
 @pytest.mark.parametrize("number", [0, -1, 2**63 - 1, -(2**63)])
 def test_whole_numbers_arrive_as_they_are(database: Database, number: int) -> None:
     column = (bindparam("given", type_=BigInteger()) + literal(0, Integer())).label("number")
