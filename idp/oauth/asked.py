@@ -18,7 +18,8 @@ from idp.web import Services, current_services
 
 FORM = "application/x-www-form-urlencoded"
 MAXIMUM_VALUE = 8192
-_HEADERS = [("Content-Type", "application/json"), ("Cache-Control", "no-store"), ("Pragma", "no-cache")]
+# Every answer says these itself.
+HEADERS = (("Content-Type", "application/json"), ("Cache-Control", "no-store"), ("Pragma", "no-cache"))
 
 
 class Asked(NamedTuple):
@@ -56,7 +57,7 @@ def to_flask(answer: Answer) -> Response:
 def json_answer(body: Mapping[str, object], *, status: int = 200, headers: Iterable[tuple[str, str]] = ()) -> Answer:
     """A JSON answer. Of `headers` only a challenge is taken."""
     challenges = [(name, value) for name, value in headers if name == "WWW-Authenticate"]
-    return Answer(status, [*_HEADERS, *challenges], _encode(body).encode("ascii"))
+    return Answer(status, [*HEADERS, *challenges], _encode(body).encode("ascii"))
 
 
 # Made once: `json.dumps` with separators makes a new one for each answer.

@@ -11,13 +11,13 @@ import re
 import time
 from http import HTTPStatus
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qsl
 
 from flask import Flask
 
 from idp.db.engine import goes_first
-from idp.oauth.asked import FORM, Asked
+from idp.oauth.asked import FORM, HEADERS, Asked
 from idp.oauth.endpoints import ENDPOINTS, Endpoint
 from idp.oauth.programs import FAILED, OPEN_TO_BROWSERS
 from idp.web.access_log import BEGUN, begin, record_request
@@ -36,6 +36,20 @@ _NUMBER = re.compile(r"[0-9]{1,8}\Z")
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
+class _Way(NamedTuple):
+    """An endpoint, and what is known of all answers there."""
+
+    endpoint: Endpoint
+    goes_first: bool
+    headers: list[tuple[str, str]]
+
+    @classmethod
+    def to(cls, endpoint: Endpoint, others: list[tuple[str, str]]) -> "_Way":
+        """`others`: headers that no answer says itself."""
+        (is_first,) = {is_urgent(f"oauth.{endpoint.name}", method) for method in endpoint.methods}
+        return cls(endpoint, is_first, [*(OPEN_TO_BROWSERS if endpoint.is_open else ()), *others])
+
+
 class ShortWay:
     """A WSGI application around another."""
 
@@ -43,39 +57,33 @@ class ShortWay:
         """`prefix`: the issuer's path."""
         self._inner: WSGIApplication = app.wsgi_app
         self._services: Services = app.extensions[EXTENSION]
-        self._endpoints = {f"{prefix}{path}": endpoint for path, endpoint in ENDPOINTS.items()}
-        self._headers = list(headers_of_answers(self._services.settings).items())
+        own = {name for name, _ in HEADERS}
+        others = [header for header in headers_of_answers(self._services.settings).items() if header[0] not in own]
+        self._ways = {f"{prefix}{path}": _Way.to(endpoint, others) for path, endpoint in ENDPOINTS.items()}
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
         """Answer one request."""
         path = environ["PATH_INFO"]
-        endpoint = self._endpoints.get(path)
-        asked = None if endpoint is None else self._read(endpoint, environ)
-        if endpoint is None or asked is None:
+        way = self._ways.get(path)
+        asked = None if way is None else self._read(way.endpoint, environ)
+        if way is None or asked is None:
             return self._inner(environ, start_response)
         begun = begin()
-        method = environ["REQUEST_METHOD"]
-        goes_first.set(is_urgent(f"oauth.{endpoint.name}", method))
+        goes_first.set(way.goes_first)
         try:
-            answer = endpoint.answer(asked)
+            answer = way.endpoint.answer(asked)
         except Exception as error:  # noqa: BLE001 - raised again where all errors are answered
             environ[BEGUN], environ[FAILED] = begun, error
             return self._inner(environ, start_response)
         finally:
             goes_first.set(False)
-        told = {name for name, _ in answer.headers}
-        headers = [
-            *answer.headers,
-            ("Content-Length", str(len(answer.body))),
-            *(OPEN_TO_BROWSERS if endpoint.is_open else ()),
-            *(header for header in self._headers if header[0] not in told),
-            (REQUEST_ID, begun.request_id),
-        ]
+        length, request_id = ("Content-Length", str(len(answer.body))), (REQUEST_ID, begun.request_id)
+        headers = [*answer.headers, length, *way.headers, request_id]
         settings = self._services.settings
         peer, forwarded = environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", "")
         record_request(
             path,
-            method,
+            environ["REQUEST_METHOD"],
             answer.status,
             time.perf_counter() - begun.at,
             client=lambda: find_client_address(peer, forwarded, trusted=settings.trusted_proxies),

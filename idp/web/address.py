@@ -30,16 +30,24 @@ def client_address(request: Request) -> str:
 
 def find_client_address(peer: str, forwarded_for: str, *, trusted: Sequence[IPv4Network | IPv6Network]) -> str:
     """The rightmost address that no trusted proxy has; the last one believed when an entry is no address."""
+    if not forwarded_for:
+        return _spelled(peer[:MAXIMUM_LENGTH])
     address = _parse(peer[:MAXIMUM_LENGTH])
     if address is None:
         return ""
-    hops = forwarded_for.split(",")[-MAXIMUM_HOPS:] if forwarded_for else []
+    hops = forwarded_for.split(",")[-MAXIMUM_HOPS:]
     while hops and _is_trusted(address, trusted):
         before = _parse(hops.pop()[:MAXIMUM_LENGTH])
         if before is None:
             break
         address = before
     return str(address)
+
+
+@lru_cache(maxsize=4096)
+def _spelled(text: str) -> str:
+    address = _parse(text)
+    return "" if address is None else str(address)
 
 
 @lru_cache(maxsize=4096)
