@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -43,14 +44,9 @@ def configure_logs(
         sorted({text for text in known_secrets if len(text) >= MINIMUM_KNOWN_SECRET}, key=len, reverse=True)
     )
     wanted = logging.getLevelNamesMapping()[level.upper()]
-    finish: list[Any] = [
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        # Without local variables: they hold what must not be logged.
-        structlog.processors.format_exc_info,
-        _redact_event,
-        _renderer(as_text=as_text, colors=is_terminal),
-        _LastLook(secrets),
-    ]
+    # Tracebacks are without local variables: they hold what must not be logged.
+    line = _Line(_renderer(as_text=as_text, colors=is_terminal), secrets)
+    finish: list[Any] = [structlog.processors.format_exc_info, line]
     structlog.configure(
         processors=[add_request_id, structlog.processors.add_log_level, *finish],
         wrapper_class=structlog.make_filtering_bound_logger(wanted),
@@ -145,24 +141,26 @@ def _configure_libraries(door: _Door, finish: list[Any], level: int) -> None:
     logging.captureWarnings(True)
 
 
-def _redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Mask by field names, and what a driver quotes below a traceback."""
-    exception = event.get("exception")
-    if isinstance(exception, str):
-        event["exception"] = redact_traceback(exception)
-    # What everybody looks for first stands first.
-    first = {name: event.pop(name) for name in ("timestamp", "level", "event") if name in event}
-    return {**first, **redact_fields(event)}
+class _Line:
+    """The last processor: the finished line of an event, masked by its fields' names and once more by shape."""
 
-
-class _LastLook:
-    """Masks by shape in the finished line, whatever nesting, repr or traceback the value came by."""
-
-    def __init__(self, secrets: tuple[str, ...]) -> None:
+    def __init__(self, render: Any, secrets: tuple[str, ...]) -> None:
+        self._render = render
         self._secrets = secrets
 
-    def __call__(self, _logger: WrappedLogger, _method: str, line: str) -> str:
-        return redact_text(line, self._secrets)
+    def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> str:
+        exception = event.get("exception")
+        if isinstance(exception, str):
+            event["exception"] = redact_traceback(exception)  # what a driver quotes below it
+        # What everybody looks for first stands first.
+        first = {name: event.pop(name) for name in ("level", "event") if name in event}
+        line = {"timestamp": _utc_now(), **first, **redact_fields(event)}
+        # Whatever nesting, repr or traceback a value came by.
+        return redact_text(self._render(logger, method, line), self._secrets)
+
+
+def _utc_now() -> str:
+    return datetime.now(UTC).isoformat().removesuffix("+00:00") + "Z"
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
