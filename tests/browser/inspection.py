@@ -24,7 +24,9 @@ _CUT_OFF = """() => [...document.querySelectorAll("body *")].filter((element) =>
   return style.overflowX !== "visible" && style.textOverflow !== "ellipsis" && style.clipPath === "none"
     && element.tagName !== "INPUT" && element.scrollWidth > element.clientWidth + 1;
 }).map((element) => element.outerHTML.slice(0, 120))"""
-_FOCUSED = """() => {
+_FOCUSED = """async () => {
+  // On a busy machine what has the focus is scrolled to a frame later.
+  await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
   const element = document.activeElement, style = getComputedStyle(element), box = element.getBoundingClientRect();
   element.dataset.reached = "";
   return {
