@@ -168,3 +168,7 @@ def test_all_that_was_granted_may_be_asked_for_by_name_and_nothing_besides(heart
     assert isinstance(elsewhere, Refused)
     assert (wider.error, elsewhere.error) == ("invalid_scope", "invalid_target")
     assert heart.family(issued).scope == ("openid", "email")
+    heart.clock.advance(minutes=1)
+    lost = asked("openid email", *resources)
+    assert isinstance(lost, Issued)
+    assert (lost.outcome, lost.scope, lost.resources) == ("skipped", ("openid", "email"), resources)

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from idp import tokens
+from idp.clients import ProvenClient
 from idp.db.models import AuditEvent, AuthorizationCode, GrantType, Session, TokenFamily
 from idp.sessions import Device
 from idp.tokens import Issued, Refused
@@ -96,6 +97,24 @@ def test_client_credentials_are_the_clients_own_and_nobodys_else(heart: Heart) -
     assert (family.client_id, family.grant_type, family.secret_hash) == (client.id, GrantType.CLIENT_CREDENTIALS, None)
     assert (family.scope, family.started_at, family.last_used_at) == (("files",), heart.now, heart.now)
     assert family.access_expires_at == issued.access_expires_at == heart.now + timedelta(minutes=5)
+
+
+@pytest.mark.spec("RFC 8707", "2.2")
+def test_a_service_gets_a_token_for_the_resources_that_it_asked_for(heart: Heart) -> None:
+    client, asked = heart.client(), ["https://api.example/", "https://files.example/"]
+    names = ProvenClient._fields
+
+    with heart.database.autocommit() as statements:
+        issued = tokens.issue_client_credentials(
+            statements,
+            client=ProvenClient(*(getattr(client, name) for name in names)),
+            scope=("files",),
+            resources=asked,
+            settings=heart.settings,
+            now=heart.now,
+        )
+
+    assert issued.resources == heart.family(issued).resources == asked
 
 
 @pytest.mark.spec("RFC 8707", "2.2")
