@@ -23,7 +23,15 @@ ID_TOKEN_TYPE = "JWT"
 MAXIMUM_LENGTH = 8192  # longer than any we make; a bound before parsing (lessons: "thousands of dots")
 FAMILY_CLAIM = "family"
 _HEADER = {"alg", "kid", "typ"}
-_CLAIMS = {"iss", "sub", "aud", "exp", "iat"}
+# What ours are by their kind (RFC 7519 §4.1); more may be there.
+_CLAIMS: dict[str, dict[str, type | tuple[type, ...]]] = {
+    ACCESS_TOKEN_TYPE: {
+        **dict.fromkeys(("iss", "sub", "client_id", "jti", "scope", FAMILY_CLAIM), str),
+        "aud": (str, list),
+        **dict.fromkeys(("exp", "iat"), int),
+    },
+    ID_TOKEN_TYPE: {**dict.fromkeys(("iss", "sub", "aud"), str), **dict.fromkeys(("exp", "iat"), int)},
+}
 _VERIFIED = VerifiedTokens()
 
 
@@ -112,8 +120,8 @@ def _read_anew(text: str, *, keys: KeyStore, issuer: str, now: datetime) -> Veri
     if signed is None:
         return None
     kid, claims = signed
-    audience = claims.get("aud")
-    audiences = (audience,) if isinstance(audience, str) else tuple(audience or ())
+    audience = claims["aud"]
+    audiences = (audience,) if isinstance(audience, str) else tuple(audience)
     try:
         read = AccessTokenClaims(
             jti=claims["jti"],
@@ -125,7 +133,7 @@ def _read_anew(text: str, *, keys: KeyStore, issuer: str, now: datetime) -> Veri
             issued_at=datetime.fromtimestamp(claims["iat"], UTC),
             expires_at=datetime.fromtimestamp(claims["exp"], UTC),
         )
-    except KeyError:
+    except (OverflowError, ValueError):  # a moment in no year that there is
         return None
     return Verified(read, issuer, kid)
 
@@ -136,8 +144,6 @@ def read_id_token_hint(text: str, *, keys: KeyStore, issuer: str, now: datetime)
     if signed is None:
         return None
     _, claims = signed
-    if not isinstance(claims.get("aud"), str) or not isinstance(claims.get("sub"), str):
-        return None
     sid = claims.get("sid")
     return IdTokenHint(sub=claims["sub"], audience=claims["aud"], sid=sid if isinstance(sid, str) else None)
 
@@ -195,5 +201,7 @@ def _verify(
         claims = json.loads(base64url_decode(second))
     except (ValueError, RecursionError):  # the last: thousands of brackets in brackets
         return None
-    is_ours = isinstance(claims, dict) and claims.keys() >= _CLAIMS and claims["iss"] == issuer  # RFC 7519 §4.1.1
-    return (kid, claims) if is_ours else None
+    kinds = _CLAIMS[token_type].items()
+    if not isinstance(claims, dict) or not all(isinstance(claims.get(name), kind) for name, kind in kinds):
+        return None
+    return (kid, claims) if claims["iss"] == issuer else None  # RFC 7519 §4.1.1

@@ -212,6 +212,18 @@ def test_a_token_without_one_of_its_claims_is_not_ours(signing: Signing, missing
     assert signing.read(signing.signed(claims, {"typ": "at+jwt"})) is None
 
 
+@pytest.mark.parametrize("value", [None, 1.5, 10**400, {"a": 1}], ids=["null", "fraction", "huge", "object"])
+def test_a_token_whose_claim_is_something_else_is_neither_ours_nor_an_error(signing: Signing, value: Any) -> None:
+    access, identity = (parts(text)[1] for text in (signing.access_token(), signing.id_token()))
+    names = ("jti", "family", "client_id", "scope", "sub", "aud", "exp", "iat")
+
+    read = {name: signing.read(signing.signed({**access, name: value}, {"typ": "at+jwt"})) for name in names}
+    hints = [signing.read_hint(signing.signed({**identity, name: value}, {"typ": "JWT"})) for name in ("sub", "aud")]
+
+    assert read == dict.fromkeys(names)
+    assert hints == [None, None]
+
+
 @pytest.mark.parametrize(
     "text",
     ["", ".", "..", "a.b.c", "é.é.é", "." * 5000, "a" * 9000, "a.b", "\x00.\x00.\x00", "e30.e30.", "bnVsbA.bnVsbA.x"],
