@@ -53,8 +53,7 @@ def list_(client_id: str | None, as_json: bool) -> None:
     )
 
 
-# A value that begins with a dash is out of bounds, and is told so, instead of being taken for an option.
-@policy_commands.command(name="set", context_settings={"ignore_unknown_options": True})
+@policy_commands.command(name="set")
 @click.argument("name")
 @click.argument("value")
 @_client_option

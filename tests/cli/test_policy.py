@@ -65,7 +65,6 @@ def test_one_application_has_its_own(shell: Shell, today: Heart) -> None:
     ("arguments", "says"),
     [
         (("set", "browser_idle_lifetime", "1m"), "must be 5m to 3650d"),
-        (("set", "app_sessions_per_client", "-1"), "app_sessions_per_client"),
         (("set", "everything", "1m"), "There is no policy"),
         (("unset", "everything"), "There is no policy"),
         (("set", "app_idle_lifetime", "1d", "--client", "nobody"), "No application has that client_id"),
