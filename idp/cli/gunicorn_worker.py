@@ -24,6 +24,7 @@ from gunicorn.workers.gthread import (  # type: ignore[import-untyped]
 
 from idp.cli.arrival import Arrival, Stage
 from idp.cli.fair_share import PATIENCE_SECONDS, Counts, Share, shared_counts
+from idp.kit.logs import remember_request
 
 # For the whole request, from the connection or its first byte on.
 REQUEST_SECONDS = 30.0
@@ -179,6 +180,11 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         self.poller.unregister(conn.sock)
 
     # ── A request is answered (thread) ────────────────────────────────────────────────────────────────────────────
+
+    def handle(self, conn: Any) -> Any:
+        """As gunicorn does. What it says of a request that it can't parse is not about the one before."""
+        remember_request("")
+        return super().handle(conn)
 
     def handle_request(self, req: Any, conn: Any) -> bool:
         """As gunicorn does, but nobody stops reading the answer for ever, and malformed chunks are 400 before the

@@ -171,21 +171,23 @@ class Traffic:
 @pytest.mark.parametrize("database_backend", ["sqlite"], indirect=True)
 def test_gunicorns_own_lines_pass_the_same_pipeline_and_there_is_no_access_log_of_its(open_node: OpenNode) -> None:
     node = open_node()
-    node.start("--without-worker")
+    node.start("--without-worker", "--workers", "1", "--threads", "1")
+    assert node.get("/oauth2/jwks")[0] == 200
     receipt = "0" * 26 + "." + "A" * 22
     with socket.create_connection(("127.0.0.1", node.port), timeout=10) as stranger:
         stranger.sendall(f"GET /signed-out/{receipt} NONSENSE/9.9\r\nX: y\r\n\r\n".encode())
         assert b"400" in stranger.recv(100)
     assert node.get(f"/signed-out/{receipt}?code=abc")[0] == 404
     assert node.get("/oauth2/logout?id_token_hint=" + "x" * 7000)[0] == 303, "long hints arrive"
-    assert node.get("/oauth2/jwks")[0] == 200
+    assert node.get("/login")[0] == 200
 
-    until(lambda: any(line["event"] == "request" and line["route"] == "/oauth2/jwks" for line in node.lines))
+    until(lambda: any(line["event"] == "request" and line["route"] == "/login" for line in node.lines))
     (complaint,) = [line for line in node.lines if line.get("logger") == "gunicorn.error"]
     assert complaint["level"] == "warning"
     assert complaint["event"].startswith("Invalid request from ip=127.0.0.1")
+    assert "request_id" not in complaint, "the thread remembers whom it answered before"
     assert {line["route"] for line in node.lines if line["event"] == "request"} == {
-        *("/signed-out/<handle>", "/oauth2/jwks", "/oauth2/logout")
+        *("/signed-out/<handle>", "/oauth2/jwks", "/oauth2/logout", "/login")
     }
     text = node.log.read_text()
     assert "A" * 22 not in text
