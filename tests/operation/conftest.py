@@ -45,13 +45,15 @@ class LogStream(io.StringIO):
 @pytest.fixture
 def restored_logging() -> Iterator[None]:
     """Everything that `configure_logs` changes in a process is put back."""
-    root, before = logging.getLogger(), structlog.get_config()
+    root, before = logging.getLogger(), structlog.get_config() if structlog.is_configured() else None
     handlers, level, hooks = list(root.handlers), root.level, (sys.excepthook, threading.excepthook)
     yield
     logging.captureWarnings(False)
     root.handlers[:], root.level = handlers, level
     sys.excepthook, threading.excepthook = hooks
-    structlog.configure(**before)
+    structlog.reset_defaults()
+    if before is not None:
+        structlog.configure(**before)
     remember_request("")
 
 
