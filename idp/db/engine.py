@@ -83,6 +83,7 @@ class Database:
     ) -> None:
         self.engine = engine
         self.is_sqlite = engine.dialect.name == "sqlite"
+        self._readers = engine if self.is_sqlite else engine.execution_options(postgresql_readonly=True)
         # SQLite's own waiting is polling and unfair: threads of one process queue here first.
         self._writers = threading.Lock()
         self._places = Places(ordinary, BUSY_TIMEOUT_SECONDS)
@@ -104,9 +105,13 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Tx]:
-        """A transaction for reading only; what is written in it is rolled back."""
-        with self._place(), Tx(self.engine, expire_on_commit=False) as tx:
+        """A transaction for reading only: nothing that is written in it stays, and PostgreSQL refuses to."""
+        with self._place(), Tx(self._readers, expire_on_commit=False) as tx:
             yield tx
+            if not self.is_sqlite:
+                # No rollback: at one psycopg makes the server forget all prepared statements, ours included.
+                tx.expunge_all()
+                tx.commit()
 
     def single_reads(self) -> AbstractContextManager[SingleStatements]:
         """For the hot paths of one or two reads, each with a snapshot of its own, as under READ COMMITTED anyway.

@@ -104,6 +104,23 @@ def test_what_the_server_has_forgotten_is_prepared_again(database: Database) -> 
     assert ask(database, who).number == number
 
 
+def test_reading_does_not_make_the_server_forget(database: Database) -> None:
+    """At a rollback psycopg sends DEALLOCATE ALL, once it has prepared anything itself."""
+    who = process(database)
+    ask(database, who)
+    for _ in range(10):  # more often than it takes psycopg to prepare a statement
+        with database.transaction() as tx:
+            tx.execute(text("SELECT 1"))
+        with database.reading() as tx:
+            tx.execute(text("SELECT 1"))
+
+    with database.engine.connect() as connection:
+        names = set(connection.scalars(text("SELECT name FROM pg_prepared_statements")))
+
+    assert who.name.decode() in names
+    assert len(names) > 1
+
+
 def test_what_the_server_knows_from_somebody_else_is_the_same_statement(database: Database) -> None:
     """Behind pgbouncer processes of ours share server connections, in which each believes it is the first."""
     who, said = process(database), echo(database)

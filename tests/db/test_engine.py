@@ -1,11 +1,12 @@
 """The one door to the database: a commit is on disk before an answer leaves, and an error never becomes an answer."""
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from sqlalchemy import text, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InternalError, OperationalError
 
 from idp.db.engine import Database, DatabaseBusy, Tx
 from idp.db.models import User
@@ -76,11 +77,14 @@ def test_a_transaction_that_raises_leaves_nothing_and_one_that_ends_leaves_every
     assert heart.all(User)[0].username == "renamed"
 
 
-def test_what_is_written_while_only_reading_is_forgotten(heart: Heart) -> None:
+def test_what_is_written_while_only_reading_is_forgotten_or_refused(heart: Heart) -> None:
     person = heart.person()
+    is_refused = nullcontext() if heart.database.is_sqlite else pytest.raises(InternalError, match="read-only")
 
-    with heart.database.reading() as tx:
+    with is_refused, heart.database.reading() as tx:
         tx.execute(update(User).where(User.id == person.id).values(username="renamed"))
+    with heart.database.reading() as tx:
+        tx.get_one(User, person.id).username = "changed"  # an entity's change is not even sent
 
     assert heart.all(User)[0].username == person.username
 
