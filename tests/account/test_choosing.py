@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from idp.db.models import AuditEvent, EndReason, LogoutDelivery, Session, SessionClient, User
+from idp.db.models import EndReason, LogoutDelivery, SessionClient, User
 from idp.kit.identifiers import new_identifier
 from tests.support.pages import Page, Site, Visitor
 
@@ -342,60 +342,3 @@ def test_the_application_in_a_session_of_another_person_stays(site: Site) -> Non
 
     assert len(site.heart.all(SessionClient, SessionClient.ended_at.is_(None))) == 1
     assert here.get(path).status_code == 404
-
-
-# ── names ──
-
-
-def test_a_tool_gets_a_name_that_the_list_and_the_history_show(site: Site) -> None:
-    ada = site.person("ada")
-    here = site.signed_in("ada")
-    tool = tool_of(site, ada)
-    path = f"/account/sessions/{tool}"
-
-    here.submit(here.page(path).form(f"{path}/rename"), button="rename", label="  Build   server ")
-
-    assert "The name is changed." in here.page(path).text
-    assert "Build server Drydock CLI on Linux" in here.page("/account/sessions").text or (
-        "Build server Drydock CLI" in here.page("/account/sessions").text
-    )
-    site.heart.end(ada, tool)
-    assert "Build server is signed out" in here.page(path).text
-    assert len(site.heart.all(AuditEvent, AuditEvent.kind == "session_renamed")) == 1
-
-
-def test_an_empty_name_gives_the_usual_one_back(site: Site) -> None:
-    ada = site.person("ada")
-    here = site.signed_in("ada")
-    tool = tool_of(site, ada)
-    path = f"/account/sessions/{tool}"
-    here.submit(here.page(path).form(f"{path}/rename"), label="Build server")
-
-    here.submit(here.page(path).form(f"{path}/rename"), label="")
-
-    assert "Build server" not in here.page(path).text
-
-
-@pytest.mark.parametrize("label", ["x" * 61, "a\u202eb", "a\x07b"])
-def test_a_name_that_nobody_could_read_is_refused(site: Site, label: str) -> None:
-    ada = site.person("ada")
-    here = site.signed_in("ada")
-    tool = tool_of(site, ada)
-    path = f"/account/sessions/{tool}"
-
-    here.submit(here.page(path).form(f"{path}/rename"), label=label)
-
-    assert "The name was not changed" in here.page(path).text
-    assert site.heart.session(tool).label == ""
-
-
-def test_a_tool_of_another_person_and_a_browser_keep_their_names(site: Site) -> None:
-    site.person("ada")
-    bob = site.person("bob")
-    here = site.signed_in("ada")
-    tool = tool_of(site, bob)
-    for target in (tool, session_of(here), "nonsense"):
-        data = {"csrf_token": token_of(here), "label": "Mine"}
-        assert here._open(f"/account/sessions/{target}/rename", "POST", data=data).status_code == 303
-
-    assert [row.label for row in site.heart.all(Session) if row.label] == []
