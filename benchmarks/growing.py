@@ -16,7 +16,7 @@ from benchmarks.crowd import Crowd
 from benchmarks.load import HOLE, Measured, Operation, Step, request, with_hole
 from benchmarks.operations import FIREFOX, REFRESH_TOKEN_LENGTH, page_form, token_request
 from benchmarks.population import FAMILY_SECRET, MANY, cookie_of, identifier
-from benchmarks.postgres import Postgres
+from benchmarks.postgres import NotPossible, Postgres
 from benchmarks.processes import cpu_seconds
 from benchmarks.servers import Server
 from benchmarks.update import same_update
@@ -57,6 +57,8 @@ class Installation:
                 chosen.append(self._numbers[self._place])
                 if len(chosen) == count:
                     break
+        if not chosen:
+            raise NotPossible(f"Of {self.words} sessions none is left for another round: ask for fewer (--rounds).")
         return chosen
 
     def forget(self, people: Sequence[int]) -> None:
