@@ -11,9 +11,12 @@ from sqlalchemy import insert
 
 from idp.db.engine import Tx
 from idp.db.models import AuditEvent
+from idp.db.once import run
 from idp.kit.identifiers import new_identifier, shard_key_in, shard_key_of
 
 __all__ = ["record"]
+
+_INSERT = insert(AuditEvent)
 
 
 def record(
@@ -30,16 +33,18 @@ def record(
 ) -> None:
     """Write one row in the caller's transaction: it stands exactly when what it tells of stands."""
     shard_key = shard_key_in(user_id) if user_id else shard_key_of(client_id or "")
-    tx.execute(
-        insert(AuditEvent).values(
-            id=new_identifier(shard_key, now),
-            occurred_at=now,
-            kind=kind,
-            user_id=user_id,
-            client_id=client_id,
-            session_id=session_id,
-            actor=actor,
-            ip_address=ip_address,
-            details=details or {},
-        )
+    run(
+        tx,
+        _INSERT,
+        {
+            "id": new_identifier(shard_key, now),
+            "occurred_at": now,
+            "kind": kind,
+            "user_id": user_id,
+            "client_id": client_id,
+            "session_id": session_id,
+            "actor": actor,
+            "ip_address": ip_address,
+            "details": details or {},
+        },
     )
