@@ -87,23 +87,36 @@ def write(results: Sequence[Result], machine: Machine, *, seconds: float, is_qui
 
 
 def _costs(result: Result) -> str:
+    counts = sorted(result.bare.costs)
     head = (
-        "operation", "service, µs", "× empty endpoint", "PostgreSQL, µs", "× same UPDATE", "statements", "round trips",
+        "operation", "service, µs", "× empty endpoint: " + " / ".join(str(count) for count in counts) + " conn.",
+        "PostgreSQL, µs", "× same UPDATE", "statements", "round trips",
     )  # fmt: skip
-    rows = [(result.bare.name, f"{result.bare.service:.0f}", "1", "–", "–", "–", "–")]
+    rows = [(result.bare.name, f"{result.bare.costs[AT].service:.0f}", "1", "–", "–", "–", "–")]
     rows += [
         (
             row.name,
-            f"{row.service:,.0f}",
-            f"{row.service / row.bare:.1f}",
-            f"{row.database:,.0f}",
-            f"{row.database / row.update:.1f}" if row.update else "–",
+            f"{row.costs[AT].service:,.0f}",
+            " / ".join(_ratio(row, count) for count in counts),
+            f"{row.costs[AT].database:,.0f}",
+            f"{row.costs[AT].database / row.update:.1f}" if row.update else "–",
             str(row.counted.statements) if row.counted else "not counted",
             str(row.counted.round_trips) if row.counted else "not counted",
         )
         for row in result.rows
     ]
-    return f"Processor time of one operation, {AT} connections:\n\n" + table(head, rows)
+    bare = ", ".join(f"{result.bare.costs[count].service:.0f} with {count}" for count in counts)
+    return (
+        f"Processor time of one operation with {AT} connections; the ratio also with the others, each to an empty endpoint"
+        f" with as many (µs: {bare}).\n\n" + table(head, rows)
+    )
+
+
+def _ratio(row: Row, connections: int) -> str:
+    cost = row.costs.get(connections)
+    if cost is None:
+        return "–"
+    return f"**{cost.ratio:.1f}**" if connections == AT else f"{cost.ratio:.1f}"
 
 
 def _times(result: Result) -> str:

@@ -20,7 +20,7 @@ from benchmarks.world import World, environment_of, world
 from idp import users
 from idp.kit.opaque import Secret
 
-AT = 8  # the number of connections at which processor time is compared
+AT = 8  # the number of connections at which processor time is told in microseconds
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,27 @@ FULL = Pace(at_eight=2.0, alone=1.0, at_many=1.5, bare=0.7, update="--time=2")
 QUICK = Pace(at_eight=0.02, alone=0.01, at_many=0.01, bare=0.02, update="--transactions=50")
 
 
+@dataclass(frozen=True)
+class Cost:
+    """Microseconds of processor time per operation, and per request to the empty endpoint around it."""
+
+    service: float
+    database: float
+    bare: float
+
+    @property
+    def ratio(self) -> float:
+        """To the empty endpoint with as many connections."""
+        return self.service / self.bare
+
+
 @dataclass
 class Row:
-    """What one operation costs on one server. Times in microseconds of processor per operation."""
+    """What one operation costs on one server, by the number of connections. `update` in microseconds too."""
 
     name: str
     runs: dict[int, Measured] = field(default_factory=dict)
-    service: float = 0.0
-    database: float = 0.0
-    bare: float = 0.0
+    costs: dict[int, Cost] = field(default_factory=dict)
     update: float | None = None
     counted: counting.Counted | None = None
 
@@ -88,21 +100,18 @@ class Bench:
         """One operation, with its yardsticks around it."""
         row = Row(kind.name)
         self._run(kind, 32, connections=min(AT, max(kind.connections)), seconds=self.pace.alone)
-        bare = [self._bare()]
         updates: list[float] = []
         for connections in sorted(kind.connections, key=lambda count: count != AT):
-            before = self._used()
+            bare, before = self._bare(connections), self._used()
             row.runs[connections] = measured = self._run(
                 kind, kind.count, connections=connections, seconds=self.pace.of(connections), note=before
             )
-            if connections == AT:
-                used = self._used()
-                row.service = (used[0] - before[0]) / measured.operations * 1e6
-                row.database = (used[1] - before[1]) / measured.operations * 1e6
-                bare.append(self._bare())
-                if kind.is_refresh:
-                    updates.append(self.update.cpu_microseconds(clients=AT, option=self.pace.update))
-        row.bare = statistics.mean(bare)
+            service, database = [
+                (after - used) / measured.operations * 1e6 for used, after in zip(before, self._used(), strict=True)
+            ]
+            row.costs[connections] = Cost(service, database, statistics.mean([bare, self._bare(connections)]))
+            if connections == AT and kind.is_refresh:
+                updates.append(self.update.cpu_microseconds(clients=AT, option=self.pace.update))
         row.update = statistics.mean(updates) if updates else None
         row.counted = self._count(kind)
         return row
@@ -115,7 +124,8 @@ class Bench:
             row.runs[connections] = load.run(
                 self.generator, plan, port=self.bare.port, connections=connections, seconds=self.pace.alone
             )
-        row.service = row.bare = self._bare()
+            bare = self._bare(connections)
+            row.costs[connections] = Cost(bare, 0.0, bare)
         return row
 
     def _run(
@@ -133,10 +143,10 @@ class Bench:
     def _used(self) -> list[float]:
         return [cpu_seconds(self.service.pid), cpu_seconds(self.database.process.pid)]
 
-    def _bare(self) -> float:
+    def _bare(self, connections: int) -> float:
         """Processor microseconds of one request to the empty endpoint."""
         plan, before = self._bare_plan(), cpu_seconds(self.bare.pid)
-        measured = load.run(self.generator, plan, port=self.bare.port, connections=AT, seconds=self.pace.bare)
+        measured = load.run(self.generator, plan, port=self.bare.port, connections=connections, seconds=self.pace.bare)
         # At least one tick: a very short run may be too short for the system's accounting.
         return max(cpu_seconds(self.bare.pid) - before, 0.01) / measured.operations * 1e6
 
@@ -192,10 +202,10 @@ def measure_server(
                     rows.append(bench.measure(operation))
                 except NotPossible as problem:
                     raise NotPossible(f"{operation.name}: {problem}\n{_last_words(log)}") from None
-                row = rows[-1]
+                row, cost = rows[-1], rows[-1].costs[AT]
                 say(
-                    f"{kind:9} {row.name:42} {row.runs[AT].per_second:8.0f}/s  service {row.service:7.0f} µs "
-                    f"= {row.service / row.bare:4.1f} × empty  database {row.database:7.0f} µs "
+                    f"{kind:9} {row.name:42} {row.runs[AT].per_second:8.0f}/s  service {cost.service:7.0f} µs "
+                    f"= {cost.ratio:4.1f} × empty  database {cost.database:7.0f} µs "
                     f"({time.monotonic() - started:.0f} s)"
                 )
             return Result(kind, rows, bare_row, memory_before, pss_bytes(service.pid), _argon2(ready))
