@@ -107,8 +107,8 @@ def _costs(result: Result) -> str:
     ]
     bare = ", ".join(f"{result.bare.costs[count].service:.0f} with {count}" for count in counts)
     return (
-        f"Processor time of one operation with {AT} connections; the ratio also with the others, each to an empty endpoint"
-        f" with as many (µs: {bare}).\n\n" + table(head, rows)
+        f"Processor time of one operation with {AT} connections; the ratio also with the others, each to an empty"
+        f" endpoint with as many (µs: {bare}).\n\n" + table(head, rows)
     )
 
 
