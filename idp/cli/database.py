@@ -12,6 +12,7 @@ from sqlalchemy import make_url
 from idp.cli.context import check_keys, json_option, plural, print_json, settings_of_installation
 from idp.cli.retention import restored
 from idp.db import migrate
+from idp.db.encoding import find_lacking_encoding
 from idp.db.engine import Database, db, engine_options, normalized_url
 from idp.db.migrate import SchemaState, find_schema_state
 from idp.keys import ensure_keys, reseal
@@ -98,6 +99,12 @@ def upgrade_schema(settings: Settings) -> bool:
             raise SettingsError("The database was migrated by a newer version already. Install that version.")
         if state is SchemaState.CURRENT:
             return False
+        lacking = find_lacking_encoding(engine) if state is SchemaState.EMPTY else None
+        if lacking is not None:
+            raise SettingsError(
+                f"The database keeps texts in {lacking}, which can't hold every name. Make one with "
+                "`CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`."
+            )
         migrate.upgrade(app)
         return True
     finally:

@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from idp import mail, outbox
 from idp.clients import find_id_token_algorithms
+from idp.db.encoding import find_lacking_encoding
 from idp.db.engine import Database
 from idp.db.migrate import SchemaState, find_schema_state
 from idp.keys import KeyUnavailable
@@ -51,7 +52,7 @@ def check_node(services: Services) -> Iterator[Check]:
     The caller bounds the time (`idp.operation.readiness`), and reports an exception as the database's failure.
     """
     schema = check_schema(services.database)
-    yield Check("database", State.OK, "It answers.")
+    yield check_database(services.database)
     yield schema
     if schema.state is State.FAILED:
         return
@@ -62,6 +63,18 @@ def check_node(services: Services) -> Iterator[Check]:
     yield check_queue(services, now)
     yield check_mail(services, now)
     yield check_history(services, now)
+
+
+def check_database(database: Database) -> Check:
+    """That it answers, and that it can hold what people are called."""
+    lacking = find_lacking_encoding(database.engine)
+    if lacking is not None:
+        message = (
+            f"It answers, but keeps texts in {lacking}: people whose names need other characters get errors. Dump it, "
+            "make a database with ENCODING 'UTF8', and restore into that one."
+        )
+        return Check("database", State.WARNING, message)
+    return Check("database", State.OK, "It answers.")
 
 
 def check_schema(database: Database) -> Check:

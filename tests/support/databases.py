@@ -318,10 +318,16 @@ def blank_database_url(database_backend: str, request: pytest.FixtureRequest, tm
     if database_backend == "sqlite":
         yield f"sqlite:///{tmp_path / 'blank.sqlite3'}"
         return
-    server: URL = request.getfixturevalue("_server_url")
+    with blank_database(request.getfixturevalue("_server_url"), request) as url:
+        yield url
+
+
+@contextmanager
+def blank_database(server: URL, request: pytest.FixtureRequest, how: str = "") -> Iterator[str]:
+    """The address of an empty PostgreSQL database; `how`: options of CREATE DATABASE."""
     worker = getattr(request.config, "workerinput", {}).get("workerid", "main")
     name = f"{_prefix(Path(os.environ[RUN_FOLDER]))}_{worker}_blank"
     with _only_one_worker("postgresql"):
-        _maintain(server, f'CREATE DATABASE "{name}" TEMPLATE template0')
+        _maintain(server, f'CREATE DATABASE "{name}" TEMPLATE template0 {how}')
     yield server.set(database=name).render_as_string(hide_password=False)
     _maintain(server, f'DROP DATABASE "{name}" WITH (FORCE)')
