@@ -7,9 +7,12 @@ transaction. No Flask, no Authlib.
 
 from idp.clients.consents import ConsentRow, find_consent, grant_consent, hold_consent, list_consents, withdraw_consent
 from idp.clients.find import (
+    CLIENT_TERMS,
+    ClientTerms,
     ProvenClient,
     authenticate_secret,
     find_client,
+    find_enabled,
     find_id_token_algorithms,
     list_clients,
     prove_client,
@@ -27,8 +30,10 @@ from idp.clients.lifecycle import (
 from idp.clients.registration import ClientProblem, ClientSpec, CreatedClient, create_client, update_client
 
 __all__ = [
+    "CLIENT_TERMS",
     "ClientProblem",
     "ClientSpec",
+    "ClientTerms",
     "ConsentRow",
     "CreatedClient",
     "ProvenClient",
@@ -41,6 +46,7 @@ __all__ = [
     "enable_client",
     "find_client",
     "find_consent",
+    "find_enabled",
     "find_id_token_algorithms",
     "grant_consent",
     "hold_client",

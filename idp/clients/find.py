@@ -2,14 +2,15 @@
 
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Dialect, bindparam, or_, select
+from sqlalchemy import Dialect, Select, bindparam, or_, select
 from sqlalchemy.types import BigInteger, LargeBinary, String
 
 from idp.db.engine import SingleStatements, Tx
 from idp.db.fixed import FixedStatement
-from idp.db.models import Client, ClientSecret
+from idp.db.models import Client, ClientSecret, RefreshBinding
+from idp.db.once import run
 from idp.db.types import micros, to_microseconds
 from idp.kit.opaque import hash_secret
 from idp.kit.wording import is_storable
@@ -39,6 +40,33 @@ class ProvenClient(NamedTuple):
     id_token_signed_response_alg: str
 
 
+class ClientTerms(NamedTuple):
+    """What a client is, may and is granted where a code is redeemed: the columns `CLIENT_TERMS` of one statement."""
+
+    id: str
+    name: str
+    token_endpoint_auth_method: str
+    grant_types: tuple[str, ...]
+    id_token_signed_response_alg: str
+    subject_type: str
+    default_resource: str | None
+    access_token_lifetime: timedelta | None
+    app_idle_lifetime: timedelta | None
+    app_absolute_lifetime: timedelta | None
+    participation_idle_lifetime: timedelta | None
+    participation_absolute_lifetime: timedelta | None
+    app_sessions_per_client: int | None
+    sign_in_again_since: datetime | None
+    refresh_binding: RefreshBinding
+    epoch: int
+    disabled_at: datetime | None
+
+
+CLIENT_TERMS = tuple(getattr(Client, name) for name in ClientTerms._fields)
+_TERMS_OF_ENABLED = _ENABLED.with_only_columns(*CLIENT_TERMS)
+_TERMS_BY_SECRET = _BY_SECRET.with_only_columns(*CLIENT_TERMS)
+
+
 def find_client(tx: Tx, client_id: str) -> Client | None:
     """The client of this identifier, disabled ones included (see `Client.disabled_at`), deleted ones not."""
     if not is_client_id(client_id):
@@ -46,7 +74,14 @@ def find_client(tx: Tx, client_id: str) -> Client | None:
     return tx.scalar(select(Client).where(Client.id == client_id, Client.deleted_at.is_(None)))
 
 
-def authenticate_secret(tx: Tx, client_id: str, secret: str, now: datetime) -> Client | None:
+def find_enabled(tx: Tx, client_id: str) -> ClientTerms | None:
+    """The enabled client of this identifier, whoever asks."""
+    if not is_client_id(client_id):
+        return None
+    return _terms(tx, _TERMS_OF_ENABLED, {"client": client_id})
+
+
+def authenticate_secret(tx: Tx, client_id: str, secret: str, now: datetime) -> ClientTerms | None:
     """The enabled client to whom `secret` belongs, in one statement; None for every kind of mismatch.
 
     The secret has 256 random bits, and the database compares its SHA-256: how long that takes says nothing about a
@@ -54,7 +89,12 @@ def authenticate_secret(tx: Tx, client_id: str, secret: str, now: datetime) -> C
     """
     if not is_client_id(client_id):
         return None
-    return tx.scalar(_BY_SECRET, _proof(client_id, secret, now))
+    return _terms(tx, _TERMS_BY_SECRET, _proof(client_id, secret, now))
+
+
+def _terms(tx: Tx, statement: Select[*tuple[Any, ...]], values: dict[str, object]) -> ClientTerms | None:
+    row = run(tx, statement, values).one_or_none()
+    return None if row is None else ClientTerms._make(row)
 
 
 def prove_client(

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import unquote_plus
 
-from idp.clients import ProvenClient, authenticate_secret, find_client, prove_client
+from idp.clients import ClientTerms, ProvenClient, authenticate_secret, find_enabled, prove_client
 from idp.db.engine import SingleStatements, Tx
-from idp.db.models import Client
 from idp.kit.opaque import Secret
 from idp.oauth.asked import Form
 from idp.oauth.errors import InvalidClient, InvalidRequest
@@ -67,11 +66,10 @@ def _read_basic(authorizations: list[str]) -> Credentials:
     return Credentials(client_id, Secret(secret), BASIC)
 
 
-def authenticate(tx: Tx, credentials: Credentials, now: datetime) -> Client:
+def authenticate(tx: Tx, credentials: Credentials, now: datetime) -> ClientTerms:
     """The client, in one statement. Raises `InvalidClient`, always the same."""
     if credentials.secret is None:
-        client = find_client(tx, credentials.client_id)
-        client = None if client is None or client.disabled_at else client
+        client = find_enabled(tx, credentials.client_id)
     else:
         client = authenticate_secret(tx, credentials.client_id, credentials.secret.reveal(), now)
     if client is None or client.token_endpoint_auth_method != credentials.method:

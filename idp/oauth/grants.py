@@ -10,8 +10,7 @@ from typing import Any
 import structlog
 from authlib.oauth2.rfc6749 import BaseGrant, TokenEndpointMixin
 
-from idp.clients import ProvenClient
-from idp.db.models import Client
+from idp.clients import ClientTerms, ProvenClient
 from idp.oauth.asked import Form, required
 from idp.oauth.client_auth import NONE, Credentials, authenticate, prove
 from idp.oauth.counting import count_outcome
@@ -154,7 +153,7 @@ class ClientCredentialsGrant(_Grant):
 GRANTS = (AuthorizationCodeGrant, RefreshTokenGrant, ClientCredentialsGrant)
 
 
-def _refuse_unentitled(client: Client | ProvenClient, grant_type: str) -> None:
+def _refuse_unentitled(client: ClientTerms | ProvenClient, grant_type: str) -> None:
     if grant_type not in client.grant_types:
         raise UnauthorizedClient
 

@@ -14,7 +14,7 @@ from idp.sessions.live import LiveSession, UsedApplication, find_live_session, r
 from idp.sessions.mass_end import MassEnd, count_people, end_next_people
 from idp.sessions.part_lifetimes import computed_part_end, is_part_live
 from idp.sessions.part_sweep import end_overdue_part, sweep_parts, tighten_part_hints
-from idp.sessions.participations import SidOwner, find_sid, join
+from idp.sessions.participations import Participation, SidOwner, find_sid, join
 from idp.sessions.policy import REFRESH_TOUCH_INTERVAL, SessionPolicy, is_live
 from idp.sessions.preview import (
     ApplicationPreview,
@@ -29,6 +29,7 @@ from idp.sessions.selection import chosen, end_chosen, tools_of, unused_since
 from idp.sessions.sign_in_again import end_older_of_client, end_older_of_user
 from idp.sessions.start import (
     Device,
+    LockedUser,
     SignInRefused,
     StartedSession,
     lock_user,
@@ -51,7 +52,9 @@ __all__ = [
     "EndedRow",
     "Frame",
     "LiveSession",
+    "LockedUser",
     "MassEnd",
+    "Participation",
     "Receipt",
     "ReceiptApplication",
     "SessionPolicy",

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, case, func, literal, or_, select
 from sqlalchemy.orm import aliased
 
 from idp import mail
+from idp.clients import ClientTerms
 from idp.db.engine import Tx
 from idp.db.models import Client, EndReason, Session, SessionKind, TokenFamily
 from idp.db.types import micros
@@ -21,7 +22,7 @@ from idp.settings import Settings
 
 
 def lock_surplus(
-    tx: Tx, *, user_id: str, client: Client, parent_id: str, policy: SessionPolicy, now: datetime
+    tx: Tx, *, user_id: str, client: ClientTerms, parent_id: str, policy: SessionPolicy, now: datetime
 ) -> list[str]:
     """The sessions that must go so that one more of this client may start; empty while there is room. One statement.
 
@@ -56,7 +57,7 @@ def lock_surplus(
 
 
 def end_surplus(
-    tx: Tx, *, user_id: str, client: Client, surplus: Sequence[str], settings: Settings, now: datetime
+    tx: Tx, *, user_id: str, client: ClientTerms, surplus: Sequence[str], settings: Settings, now: datetime
 ) -> Ended:
     """End what `lock_surplus` named, and write the person a message."""
     if not surplus:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
 
+from idp.clients import ClientTerms
 from idp.db.aliases import shared_alias
 from idp.db.models import Client, EndReason, Session, SessionClient, SessionKind, TokenFamily
 from idp.db.types import micros, to_microseconds
@@ -17,12 +18,14 @@ from idp.sessions.policy import ComputedEnd
 _FAMILY = shared_alias(TokenFamily)
 
 
-def has_part_lifetimes(client: Client) -> bool:
+def has_part_lifetimes(client: Client | ClientTerms) -> bool:
     """Whether the client's part in browser sessions may end before the session does."""
     return client.participation_idle_lifetime is not None or client.participation_absolute_lifetime is not None
 
 
-def computed_part_end(client: Client, *, started_at: datetime, used_at: datetime | None) -> ComputedEnd | None:
+def computed_part_end(
+    client: Client | ClientTerms, *, started_at: datetime, used_at: datetime | None
+) -> ComputedEnd | None:
     """When a part that began then and was used last then is over, and why; None: with its session, and not before.
 
     `used_at` is the latest use of any of its families: a redemption or a refresh.

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import func, or_, select, update
 
+from idp.clients import ClientTerms
 from idp.db.engine import Tx
 from idp.db.models import Client, EndReason, Session, SessionClient, SessionKind, TokenFamily
 from idp.db.types import from_microseconds, micros
@@ -48,16 +49,18 @@ def sweep_parts(tx: Tx, *, now: datetime, settings: Settings, limit: int = 50) -
     return len(due)
 
 
-def end_overdue_part(tx: Tx, *, session: Session, client: Client, settings: Settings, now: datetime) -> None:
-    """End the client's part in a locked session if its time is over, before the client joins that session anew.
+def end_overdue_part(
+    tx: Tx, *, user_id: str, session_id: str, client: ClientTerms, settings: Settings, now: datetime
+) -> None:
+    """End the client's part in a locked browser session if its time is over, before the client joins it anew.
 
     What comes after gets a part of its own, with a `sid` of its own: the one before was or will be announced as ended.
     """
-    if session.kind is not SessionKind.BROWSER or not has_part_lifetimes(client):
+    if not has_part_lifetimes(client):
         return
     ids = tx.scalars(
         select(SessionClient.id).where(
-            SessionClient.session_id == session.id,
+            SessionClient.session_id == session_id,
             SessionClient.client_id == client.id,
             SessionClient.ended_at.is_(None),
         )
@@ -66,7 +69,7 @@ def end_overdue_part(tx: Tx, *, session: Session, client: Client, settings: Sett
         end = computed_part_end(client, started_at=part.started_at, used_at=used_at)
         if end is not None and end.at <= now:
             targets = Targets((), [part.id])
-            end_targets(tx, session.user_id, targets, reason=end.reason, actor=_BY_TIME, settings=settings, now=now)
+            end_targets(tx, user_id, targets, reason=end.reason, actor=_BY_TIME, settings=settings, now=now)
 
 
 def tighten_part_hints(tx: Tx, *, after: str = "", limit: int = 1000) -> str | None:

@@ -6,41 +6,70 @@ and our insert, the lock does.
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import String, and_, bindparam, exists, insert, select
 
 from idp.db.engine import Tx
 from idp.db.models import Session, SessionClient, SessionKind
+from idp.db.once import run
 from idp.kit.identifiers import new_identifier, shard_key_in
 from idp.kit.opaque import new_secret
 
 
-def join(tx: Tx, *, session_id: str, client_id: str, now: datetime, sweep_at: datetime | None = None) -> SessionClient:
+class Participation(NamedTuple):
+    """A client's live part in a session."""
+
+    id: str
+    sid: str
+
+
+_PART = SessionClient.__table__.c
+_COLUMNS = (_PART.id, _PART.session_id, _PART.client_id, _PART.sid, _PART.started_at, _PART.sweep_at)
+_IS_LIVE_PART = and_(
+    _PART.session_id == bindparam("in_session", type_=String()),
+    _PART.client_id == bindparam("of_client", type_=String()),
+    _PART.ended_at.is_(None),
+)
+_FIND_PART = select(_PART.id, _PART.sid).where(_IS_LIVE_PART)
+# Nothing when there is one: under the session's lock none comes or goes meanwhile.
+_ADD_PART = (
+    insert(SessionClient)
+    .from_select(
+        [column.name for column in _COLUMNS],
+        select(*(bindparam(f"new_{column.name}", type_=column.type) for column in _COLUMNS)).where(
+            ~exists(select(_PART.id).where(_IS_LIVE_PART))
+        ),
+    )
+    .returning(_PART.id)
+)
+
+
+def join(tx: Tx, *, session_id: str, client_id: str, now: datetime, sweep_at: datetime | None = None) -> Participation:
     """The client's live participation in a live, locked session; a new one with a new `sid` if there is none.
 
     An ended participation is never revived: its `sid` was announced as logged out (Back-Channel Logout §2.6), and an
     RP that remembers it would refuse the new session. `sweep_at`: when a new one may be over before its session.
     """
-    participation = tx.scalars(
-        select(SessionClient).where(
-            SessionClient.session_id == session_id,
-            SessionClient.client_id == client_id,
-            SessionClient.ended_at.is_(None),
-        )
-    ).one_or_none()
-    if participation is not None:
-        return participation
-    participation = SessionClient(
-        id=new_identifier(shard_key_in(session_id), now),
-        session_id=session_id,
-        client_id=client_id,
-        sid=new_secret(128).reveal(),  # random and of its own: two RPs can't match people by it
-        started_at=now,
-        sweep_at=sweep_at,
+    part = {"in_session": session_id, "of_client": client_id}
+    new = Participation(
+        new_identifier(shard_key_in(session_id), now),
+        new_secret(128).reveal(),  # random and of its own: two RPs can't match people by it
     )
-    tx.add(participation)
-    tx.flush()
-    return participation
+    added = run(
+        tx,
+        _ADD_PART,
+        {
+            **part,
+            "new_id": new.id,
+            "new_session_id": session_id,
+            "new_client_id": client_id,
+            "new_sid": new.sid,
+            "new_started_at": now,
+            "new_sweep_at": sweep_at,
+        },
+    ).one_or_none()
+    return new if added is not None else Participation._make(run(tx, _FIND_PART, part).one())
 
 
 @dataclass(frozen=True)

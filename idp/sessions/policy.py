@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select
 
 from idp import policy as decisions
+from idp.clients import ClientTerms
 from idp.db.aliases import shared_alias
 from idp.db.engine import Tx
 from idp.db.models import Client, EndReason, Session, SessionKind, TokenFamily
@@ -25,6 +26,15 @@ REFRESH_TOUCH_INTERVAL = timedelta(hours=1)
 _MICROSECOND = timedelta(microseconds=1)
 # Made once: an alias costs SQLAlchemy milliseconds, and every page and every check asks whether a session is live.
 _FAMILY, _FAMILY_CLIENT = shared_alias(TokenFamily), shared_alias(Client)
+
+
+class Timed(NamedTuple):
+    """What of a session that is about to start says when it ends by time."""
+
+    kind: SessionKind
+    keep_signed_in: bool
+    auth_time: datetime
+    started_at: datetime
 
 
 @dataclass(frozen=True)
@@ -66,7 +76,7 @@ class SessionPolicy:
             app_sessions_per_client=settings.app_sessions_per_client,
         )
 
-    def idle_lifetime(self, session: Session, client: Client | None) -> timedelta:
+    def idle_lifetime(self, session: Session | Timed, client: Client | ClientTerms | None) -> timedelta:
         """How long this session may lie unused."""
         if session.kind is SessionKind.APP:
             return (client.app_idle_lifetime if client else None) or self.app_idle
@@ -77,7 +87,7 @@ class SessionPolicy:
         """How long a session that is kept signed in may lie unused: no longer than others when nobody may be kept."""
         return self.keep_signed_in_idle if self.keep_signed_in else self.browser_idle
 
-    def absolute_lifetime(self, session: Session, client: Client | None) -> timedelta:
+    def absolute_lifetime(self, session: Session | Timed, client: Client | ClientTerms | None) -> timedelta:
         """How long this session may live, however busy."""
         if session.kind is SessionKind.APP:
             return (client.app_absolute_lifetime if client else None) or self.app_absolute
@@ -93,7 +103,7 @@ class ComputedEnd:
 
 
 def computed_end(
-    session: Session, client: Client | None, *, last_active_at: datetime, policy: SessionPolicy
+    session: Session | Timed, client: Client | ClientTerms | None, *, last_active_at: datetime, policy: SessionPolicy
 ) -> ComputedEnd:
     """The end that today's policy gives a session whose latest activity, families included, is `last_active_at`."""
     idle_end = last_active_at + policy.idle_lifetime(session, client)
@@ -106,9 +116,9 @@ def computed_end(
     return ComputedEnd(idle_end, EndReason.IDLE)
 
 
-def first_sweep_at(session: Session, client: Client | None, *, policy: SessionPolicy) -> datetime:
+def first_sweep_at(session: Timed, client: ClientTerms | None, *, policy: SessionPolicy) -> datetime:
     """When the sweep should first look at a session: the earliest moment at which it can have ended by time."""
-    return computed_end(session, client, last_active_at=session.last_active_at, policy=policy).at
+    return computed_end(session, client, last_active_at=session.started_at, policy=policy).at
 
 
 def is_live(

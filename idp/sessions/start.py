@@ -5,20 +5,23 @@ everywhere" raises the epoch under the same lock, so a sign-in that was half don
 (design §2.7, §9). A browser session always gets a new identifier at a new sign-in: no fixation.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import String, bindparam, insert, select, update
 
 from idp import audit
+from idp.clients import ClientTerms
 from idp.db.engine import Tx
-from idp.db.models import Client, EndReason, Session, SessionKind, User
+from idp.db.models import EndReason, Session, SessionKind, User
+from idp.db.once import run
 from idp.kit.identifiers import new_identifier, shard_key_in
 from idp.kit.opaque import Secret, hash_secret, make_handle, new_secret, split_handle
 from idp.sessions.end import Actor, Ended, end_sessions
 from idp.sessions.find import has_cookie_secret, renew_secret
-from idp.sessions.policy import SessionPolicy, first_sweep_at, is_live
+from idp.sessions.policy import SessionPolicy, Timed, first_sweep_at, is_live
 from idp.settings import Settings
 
 
@@ -94,76 +97,114 @@ def start_browser_session(
             now=now,
         )
     secret = new_secret()
-    session = Session(
-        id=new_identifier(shard_key_in(user_id), now),
+    session_id = _insert(
+        tx,
+        Timed(SessionKind.BROWSER, keep_signed_in, auth_time=now, started_at=now),
         user_id=user_id,
-        kind=SessionKind.BROWSER,
-        secret_hash=hash_secret(secret.reveal()),
-        auth_time=now,
+        client=None,
         amr=amr,
         acr=acr,
-        keep_signed_in=keep_signed_in,
-        device_name=device.device_name,
-        os_name=device.os_name,
-        agent_name=device.agent_name,
-        ip_address=device.ip_address,
-        started_at=now,
-        last_active_at=now,
+        device=device,
+        policy=policy,
+        secret_hash=hash_secret(secret.reveal()),
     )
-    session.sweep_at = first_sweep_at(session, None, policy=policy)
-    tx.add(session)
-    tx.flush()
-    _record(tx, "sign_in", user_id, session.id, device, amr, now)
-    handle = Secret(make_handle(session.id, secret))
-    return StartedSession(session.id, handle, is_reauthentication=False, keep_for=keep_for, ended=ended)
+    _record(tx, "sign_in", user_id, session_id, device, amr, now)
+    handle = Secret(make_handle(session_id, secret))
+    return StartedSession(session_id, handle, is_reauthentication=False, keep_for=keep_for, ended=ended)
 
 
 def start_app_session(
     tx: Tx,
     *,
-    parent: Session,
-    client: Client,
+    user_id: str,
+    parent_id: str,
+    client: ClientTerms,
     auth_time: datetime,
     amr: list[str],
     acr: str | None,
     device: Device,
     policy: SessionPolicy,
     now: datetime,
-) -> Session:
-    """Start the session of one installed app or tool that `parent`, a live browser session, approved.
+) -> str:
+    """Start the session of one installed app or tool that the parent, a live browser session, approved; its id.
 
     The caller holds the locks of the user and of the parent.
     """
-    session = Session(
-        id=new_identifier(shard_key_in(parent.user_id), now),
-        user_id=parent.user_id,
-        kind=SessionKind.APP,
-        client_id=client.id,
-        parent_id=parent.id,
-        auth_time=auth_time,
+    return _insert(
+        tx,
+        Timed(SessionKind.APP, keep_signed_in=False, auth_time=auth_time, started_at=now),
+        user_id=user_id,
+        client=client,
         amr=amr,
         acr=acr,
-        device_name=device.device_name,
-        os_name=device.os_name,
-        agent_name=device.agent_name,
-        ip_address=device.ip_address,
-        started_at=now,
-        last_active_at=now,
+        device=device,
+        policy=policy,
+        client_id=client.id,
+        parent_id=parent_id,
     )
-    session.sweep_at = first_sweep_at(session, client, policy=policy)
-    tx.add(session)
-    tx.flush()
-    return session
 
 
-def lock_user(tx: Tx, user_id: str) -> User | None:
+_INSERT = insert(Session)
+
+
+def _insert(
+    tx: Tx,
+    session: Timed,
+    *,
+    user_id: str,
+    client: ClientTerms | None,
+    amr: list[str],
+    acr: str | None,
+    device: Device,
+    policy: SessionPolicy,
+    **whose: Any,
+) -> str:
+    """Write the row of a session that starts now. `whose`: what only browsers, or only apps, have."""
+    session_id = new_identifier(shard_key_in(user_id), session.started_at)
+    run(
+        tx,
+        _INSERT,
+        {
+            **session._asdict(),
+            **whose,
+            "id": session_id,
+            "user_id": user_id,
+            "amr": amr,
+            "acr": acr,
+            "device_name": device.device_name,
+            "os_name": device.os_name,
+            "agent_name": device.agent_name,
+            "ip_address": device.ip_address,
+            "last_active_at": session.started_at,
+            "sweep_at": first_sweep_at(session, client, policy=policy),
+        },
+    )
+    return session_id
+
+
+@dataclass(frozen=True, slots=True)
+class LockedUser:
+    """What the holder of a user's lock knows of the person, as of the lock."""
+
+    id: str
+    sub: str
+    epoch: int
+    password_hash: str | None = field(repr=False)
+    disabled_at: datetime | None
+    deleted_at: datetime | None
+
+
+_LOCK_USER = (
+    select(User.id, User.sub, User.epoch, User.password_hash, User.disabled_at, User.deleted_at)
+    .where(User.id == bindparam("user", type_=String()))
+    .with_for_update(key_share=True)  # FOR NO KEY UPDATE: foreign keys to the row are not held up
+)
+
+
+def lock_user(tx: Tx, user_id: str) -> LockedUser | None:
     """The user row, locked: first of all locks (design §9)."""
-    return tx.scalars(
-        select(User)
-        .where(User.id == user_id)
-        .with_for_update(key_share=True)  # FOR NO KEY UPDATE: foreign keys to the row are not held up
-        .execution_options(populate_existing=True)
-    ).one_or_none()
+    row: tuple[Any, ...] | None = run(tx, _LOCK_USER, {"user": user_id}).one_or_none()
+    return None if row is None else LockedUser(*row)
 
 
 def _lock_previous(tx: Tx, handle: str | None, policy: SessionPolicy, now: datetime) -> Session | None:

@@ -10,11 +10,13 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import BigInteger, Select, String, and_, bindparam, select, update
 
 from idp import audit
+from idp.clients import CLIENT_TERMS, ClientTerms
 from idp.db.engine import Tx
 from idp.db.models import (
     AuthorizationCode,
@@ -26,11 +28,14 @@ from idp.db.models import (
     TokenFamily,
     User,
 )
+from idp.db.once import run
+from idp.db.types import UTCDateTime, to_microseconds
 from idp.kit.identifiers import new_identifier, shard_key_in
 from idp.kit.keyring import Keyring
 from idp.kit.opaque import Secret, base64url, hash_secret, make_handle, new_secret, secret_matches, split_handle
 from idp.sessions import (
     Device,
+    LockedUser,
     SessionPolicy,
     computed_part_end,
     end_overdue_part,
@@ -42,9 +47,10 @@ from idp.sessions import (
     start_app_session,
 )
 from idp.settings import Settings
-from idp.tokens.families import REFRESH_GRANT, start_user_family
+from idp.tokens.families import REFRESH_GRANT, Authorized, start_user_family
 from idp.tokens.issued import OFFLINE_ACCESS, Issued, Refused, refuse_grant
 from idp.tokens.revoke import revoke_family
+from idp.users import subject_for
 
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}\Z")  # RFC 7636 §4.1
 AUTHORIZATION_CODE_GRANT = "authorization_code"
@@ -125,7 +131,7 @@ def redeem_code(
     tx: Tx,
     *,
     code: str,
-    client: Client,
+    client: ClientTerms,
     redirect_uri: str | None,
     code_verifier: str | None,
     settings: Settings,
@@ -139,35 +145,31 @@ def redeem_code(
     parts = split_handle(code)
     if parts is None:
         return refuse_grant("not one of our codes")
-    found = tx.get(AuthorizationCode, parts[0])
-    if found is None or not secret_matches(parts[1].reveal(), found.secret_hash):
+    code_id, secret = parts
+    offered = _find_offered(tx, code_id)
+    if offered is None or not secret_matches(secret.reveal(), offered.secret_hash):
         return refuse_grant("unknown code")
-    if mismatch := _find_mismatch(found, client, redirect_uri, code_verifier):
+    if mismatch := _find_mismatch(offered, client, redirect_uri, code_verifier):
         return refuse_grant(mismatch)
     # Locks from the top: the user (an app session may start), the session, then the code is read again.
-    user = lock_user(tx, found.user_id)
+    user = lock_user(tx, offered.user_id)
     surplus: list[str] = []
-    if makes_app_session(client, found.scope):
+    if makes_app_session(client, offered.scope):
         surplus = lock_surplus(
             tx,
-            user_id=found.user_id,
+            user_id=offered.user_id,
             client=client,
-            parent_id=found.session_id,
+            parent_id=offered.session_id,
             policy=SessionPolicy.of(settings),
             now=now,
         )
-    session = _lock_live_session(tx, found.session_id, settings, now)
-    row = tx.execute(
-        select(AuthorizationCode, Client)
-        .join(Client, Client.id == AuthorizationCode.client_id)
-        .where(AuthorizationCode.id == found.id)
-        .execution_options(populate_existing=True)
-    ).one_or_none()
+    session = _lock_live_session(tx, offered.session_id, settings, now)
+    row = run(tx, _READ_UNDER_LOCK, {"code": code_id}).one_or_none()
     if row is None:  # expired long ago, and purged meanwhile
         return refuse_grant("unknown code")
-    found, client = row
+    found, client = _Code(*row[: len(_CODE)]), ClientTerms(*row[len(_CODE) :])
     if found.used_at is not None:
-        return _refuse_reuse(tx, found, settings, now)
+        return _refuse_reuse(tx, offered, found.family_id, settings, now)
     if found.expires_at <= now:
         return refuse_grant("expired code")
     if user is None or user.disabled_at or user.deleted_at or user.epoch != found.user_epoch:
@@ -177,20 +179,68 @@ def redeem_code(
     if refusal := _find_changed_client(found, client):
         return refuse_grant(refusal)
     end_surplus(tx, user_id=user.id, client=client, surplus=surplus, settings=settings, now=now)
-    issued = _redeem(tx, found, client=client, user=user, parent=session, settings=settings, keyring=keyring, now=now)
-    claimed = tx.execute(
-        update(AuthorizationCode)
-        .where(AuthorizationCode.id == found.id, AuthorizationCode.used_at.is_(None))
-        .values(used_at=now, family_id=issued.family_id)
-        .returning(AuthorizationCode.id)
-    ).one_or_none()
-    if claimed is None:  # impossible under the session lock; if it happens, nothing of this may stand
+    issued = _redeem(
+        tx, found, client=client, user=user, parent_id=session.id, settings=settings, keyring=keyring, now=now
+    )
+    claimed = run(tx, _CLAIM, {"code": code_id, "now": now, "family": issued.family_id})
+    if claimed.rowcount != 1:  # impossible under the session lock; if it happens, nothing of this may stand
         raise AssertionError("a code was used twice under its session's lock")
     return issued
 
 
+class _Offered(NamedTuple):
+    """What a code says of itself for ever: who may redeem it, whose it is, and what it asks for."""
+
+    secret_hash: bytes
+    client_id: str
+    user_id: str
+    session_id: str
+    redirect_uri: str
+    redirect_uri_was_sent: bool
+    code_challenge: str | None
+    scope: tuple[str, ...]
+
+
+class _Code(NamedTuple):
+    """What a code is worth, as it was read under the session's lock."""
+
+    used_at: datetime | None
+    expires_at: datetime
+    family_id: str | None
+    user_epoch: int
+    client_epoch: int | None
+    scope: tuple[str, ...]
+    resources: list[str]
+    claims_request: dict[str, Any]
+    nonce: str | None
+    auth_time: datetime
+    amr: list[str]
+    acr: str | None
+    sender_constraint_key: str | None
+    device_name: str
+    os_name: str
+    agent_name: str
+    ip_address: str
+
+
+_IS_IT = AuthorizationCode.id == bindparam("code", type_=String())
+_CODE = tuple(getattr(AuthorizationCode, name) for name in _Code._fields)
+_FIND_OFFERED = select(*(getattr(AuthorizationCode, name) for name in _Offered._fields)).where(_IS_IT)
+_READ_UNDER_LOCK = select(*_CODE, *CLIENT_TERMS).join(Client, Client.id == AuthorizationCode.client_id).where(_IS_IT)
+_CLAIM = (
+    update(AuthorizationCode)
+    .where(_IS_IT, AuthorizationCode.used_at.is_(None))
+    .values(used_at=bindparam("now", type_=UTCDateTime()), family_id=bindparam("family", type_=String()))
+)
+
+
+def _find_offered(tx: Tx, code_id: str) -> _Offered | None:
+    row = run(tx, _FIND_OFFERED, {"code": code_id}).one_or_none()
+    return None if row is None else _Offered._make(row)
+
+
 def _find_mismatch(
-    code: AuthorizationCode, client: Client, redirect_uri: str | None, code_verifier: str | None
+    code: _Offered, client: ClientTerms, redirect_uri: str | None, code_verifier: str | None
 ) -> str | None:
     """Why this caller can't be the one the code was meant for. Changes nothing: someone else's try costs nobody."""
     if code.client_id != client.id:
@@ -207,7 +257,7 @@ def _find_mismatch(
     return None if hmac.compare_digest(challenge, code.code_challenge) else "code_verifier does not match"
 
 
-def _find_changed_client(code: AuthorizationCode, client: Client) -> str | None:
+def _find_changed_client(code: _Code, client: ClientTerms) -> str | None:
     """Why the client gets nothing for this code any more, though it was issued for it.
 
     The client was read under the session's lock, after it was authenticated: whoever disabled it before is seen, and
@@ -225,20 +275,21 @@ def _find_changed_client(code: AuthorizationCode, client: Client) -> str | None:
 
 def _redeem(
     tx: Tx,
-    code: AuthorizationCode,
+    code: _Code,
     *,
-    client: Client,
-    user: User,
-    parent: Session,
+    client: ClientTerms,
+    user: LockedUser,
+    parent_id: str,
     settings: Settings,
     keyring: Keyring,
     now: datetime,
 ) -> Issued:
-    session = parent
+    sweep_at = None
     if makes_app_session(client, code.scope):
-        session = start_app_session(
+        session_id = start_app_session(
             tx,
-            parent=parent,
+            user_id=user.id,
+            parent_id=parent_id,
             client=client,
             auth_time=code.auth_time,
             amr=code.amr,
@@ -253,37 +304,39 @@ def _redeem(
             now=now,
             user_id=user.id,
             client_id=client.id,
-            session_id=session.id,
+            session_id=session_id,
             actor="person",
             ip_address=code.ip_address,
-            details={"approved_in": parent.id},
+            details={"approved_in": parent_id},
         )
-    end_overdue_part(tx, session=session, client=client, settings=settings, now=now)
-    by_time = computed_part_end(client, started_at=now, used_at=now) if session is parent else None
-    sweep_at = by_time.at if by_time else None
-    participation = join(tx, session_id=session.id, client_id=client.id, now=now, sweep_at=sweep_at)
+    else:
+        session_id = parent_id
+        end_overdue_part(tx, user_id=user.id, session_id=parent_id, client=client, settings=settings, now=now)
+        by_time = computed_part_end(client, started_at=now, used_at=now)
+        sweep_at = by_time.at if by_time else None
     return start_user_family(
         tx,
-        code=code,
+        authorized=Authorized(*(getattr(code, name) for name in Authorized._fields)),
         client=client,
-        user=user,
-        session=session,
-        participation=participation,
+        user_id=user.id,
+        sub=subject_for(user.sub, client),
+        session_id=session_id,
+        participation=join(tx, session_id=session_id, client_id=client.id, now=now, sweep_at=sweep_at),
         settings=settings,
         keyring=keyring,
         now=now,
     )
 
 
-def makes_app_session(client: Client, scope: tuple[str, ...]) -> bool:
+def makes_app_session(client: Client | ClientTerms, scope: tuple[str, ...]) -> bool:
     """Whether redeeming a code starts a session of the app's own instead of using the browser's (design §3)."""
     may_refresh = REFRESH_GRANT in client.grant_types
     return may_refresh and (OFFLINE_ACCESS in scope or client.refresh_binding is RefreshBinding.STANDALONE)
 
 
-def _refuse_reuse(tx: Tx, code: AuthorizationCode, settings: Settings, now: datetime) -> Refused:
+def _refuse_reuse(tx: Tx, code: _Offered, family_id: str | None, settings: Settings, now: datetime) -> Refused:
     # RFC 6749 §4.1.2, §10.5: revoke what the first redemption gave; one of the two was not the client.
-    family = tx.get(TokenFamily, code.family_id) if code.family_id else None
+    family = tx.get(TokenFamily, family_id) if family_id else None
     if family is not None:
         revoke_family(tx, family=family, reason=EndReason.CODE_REUSED, actor="code", settings=settings, now=now)
     audit.record(
@@ -293,22 +346,37 @@ def _refuse_reuse(tx: Tx, code: AuthorizationCode, settings: Settings, now: date
         user_id=code.user_id,
         client_id=code.client_id,
         session_id=code.session_id,
-        details={"family": code.family_id},
+        details={"family": family_id},
     )
     return refuse_grant(EndReason.CODE_REUSED.value)
 
 
-def _lock_live_session(tx: Tx, session_id: str, settings: Settings, now: datetime) -> Session | None:
-    return tx.scalars(
-        select(Session)
+class _LiveSession(NamedTuple):
+    """A live browser session of a person who may sign in, locked."""
+
+    id: str
+    user_id: str
+    auth_time: datetime
+    amr: list[str]
+    acr: str | None
+
+
+def _lock_live_session(tx: Tx, session_id: str, settings: Settings, now: datetime) -> _LiveSession | None:
+    statement = _lock_if_live(SessionPolicy.of(settings))
+    row = run(tx, statement, {"session": session_id, "now": to_microseconds(now)}).one_or_none()
+    return None if row is None else _LiveSession._make(row)
+
+
+@lru_cache(maxsize=8)
+def _lock_if_live(policy: SessionPolicy) -> Select[*tuple[Any, ...]]:
+    may_sign_in = (User.id == Session.user_id, User.disabled_at.is_(None), User.deleted_at.is_(None))
+    return (
+        select(*(getattr(Session, name) for name in _LiveSession._fields))
         .where(
-            Session.id == session_id,
+            Session.id == bindparam("session", type_=String()),
             Session.kind == SessionKind.BROWSER,
-            is_live(now, SessionPolicy.of(settings)),
-            select(User.id)
-            .where(User.id == Session.user_id, User.disabled_at.is_(None), User.deleted_at.is_(None))
-            .exists(),
+            is_live(bindparam("now", type_=BigInteger()), policy),
+            select(User.id).where(*may_sign_in).exists(),
         )
         .with_for_update(key_share=True, of=Session)
-        .execution_options(populate_existing=True)
-    ).one_or_none()
+    )

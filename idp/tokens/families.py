@@ -4,27 +4,21 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Dialect, bindparam, func, insert, literal_column
 
-from idp.clients import ProvenClient
+from idp.clients import ClientTerms, ProvenClient
 from idp.db.engine import SingleStatements, Tx
 from idp.db.fixed import FixedStatement
-from idp.db.models import (
-    AuthorizationCode,
-    Client,
-    GrantType,
-    RefreshRotation,
-    Session,
-    SessionClient,
-    TokenFamily,
-    User,
-)
+from idp.db.models import Client, GrantType, RefreshRotation, TokenFamily
+from idp.db.once import run
 from idp.db.types import micros
 from idp.kit.identifiers import new_identifier, shard_key_in, shard_key_of
 from idp.kit.keyring import Keyring
-from idp.kit.opaque import Secret, hash_secret, new_secret
+from idp.kit.opaque import hash_secret, new_secret
 from idp.policy import value_in_force
+from idp.sessions import Participation
 from idp.settings import Settings
 from idp.tokens.issued import (
     CLIENT_SUBJECT_PREFIX,
@@ -32,65 +26,94 @@ from idp.tokens.issued import (
     access_expiry,
     access_lifetime,
     audience_of,
-    issued_from_family,
 )
 from idp.tokens.refresh_tokens import SECRET_BYTES, RefreshToken, write_refresh_token
 from idp.tokens.turns import Generations, Turn, decide
-from idp.users import subject_for
 
 REFRESH_GRANT = "refresh_token"
 _MICROSECOND = timedelta(microseconds=1)
 
 
+class Authorized(NamedTuple):
+    """What a person authorized: columns of the code, which its family keeps."""
+
+    scope: tuple[str, ...]
+    resources: list[str]
+    claims_request: dict[str, Any]
+    nonce: str | None
+    auth_time: datetime
+    amr: list[str]
+    acr: str | None
+    sender_constraint_key: str | None
+
+
+_INSERT = insert(TokenFamily)
+
+
 def start_user_family(
     tx: Tx,
     *,
-    code: AuthorizationCode,
-    client: Client,
-    user: User,
-    session: Session,
-    participation: SessionClient,
+    authorized: Authorized,
+    client: ClientTerms,
+    user_id: str,
+    sub: str,
+    session_id: str,
+    participation: Participation,
     settings: Settings,
     keyring: Keyring,
     now: datetime,
 ) -> Issued:
-    """Start the family of a redeemed code in a locked, live session, with a refresh token if the client may refresh."""
-    has_refresh = REFRESH_GRANT in client.grant_types
-    secret = secrets.token_bytes(SECRET_BYTES)
-    family = TokenFamily(
-        id=new_identifier(shard_key_in(user.id), now),
-        client_id=client.id,
-        user_id=user.id,
-        session_id=session.id,
-        session_client_id=participation.id,
-        grant_type=GrantType.AUTHORIZATION_CODE,
-        secret_hash=hash_secret(secret) if has_refresh else None,
-        generation=1,
-        last_used_at=now,
-        access_expires_at=access_expiry(now, access_lifetime(client, settings)),
-        scope=code.scope,
-        resources=audience_of(client, code.resources, settings),
-        claims_request=code.claims_request,
-        auth_time=code.auth_time,
-        amr=code.amr,
-        acr=code.acr,
-        sender_constraint_key=code.sender_constraint_key,
-        started_at=now,
+    """Start the family of a redeemed code in a locked, live session, with a refresh token if the client may refresh.
+
+    `sub` is what this client knows the person by.
+    """
+    family_id = new_identifier(shard_key_in(user_id), now)
+    access_expires_at = access_expiry(now, access_lifetime(client, settings))
+    resources = audience_of(client, authorized.resources, settings)
+    secret = secrets.token_bytes(SECRET_BYTES) if REFRESH_GRANT in client.grant_types else None
+    run(
+        tx,
+        _INSERT,
+        {
+            "id": family_id,
+            "client_id": client.id,
+            "user_id": user_id,
+            "session_id": session_id,
+            "session_client_id": participation.id,
+            "grant_type": GrantType.AUTHORIZATION_CODE,
+            "secret_hash": hash_secret(secret) if secret is not None else None,
+            "generation": 1,
+            "last_used_at": now,
+            "access_expires_at": access_expires_at,
+            "scope": authorized.scope,
+            "resources": resources,
+            "claims_request": authorized.claims_request,
+            "auth_time": authorized.auth_time,
+            "amr": authorized.amr,
+            "acr": authorized.acr,
+            "sender_constraint_key": authorized.sender_constraint_key,
+            "started_at": now,
+        },
     )
-    tx.add(family)
-    tx.flush()
-    refresh_token: Secret | None = None
-    if has_refresh:
-        refresh_token = write_refresh_token(RefreshToken(family.id, 1, secret), keyring)
-    return issued_from_family(
-        family,
-        client=client,
-        user=user,
-        sub=subject_for(user, client),
+    return Issued(
+        family_id=family_id,
+        jti=new_secret(128).reveal(),
+        client_id=client.id,
+        sub=sub,
+        user_id=user_id,
+        session_id=session_id,
         sid=participation.sid,
-        nonce=code.nonce,
-        refresh_token=refresh_token,
-        now=now,
+        scope=authorized.scope,
+        resources=resources,
+        auth_time=authorized.auth_time,
+        amr=authorized.amr,
+        acr=authorized.acr,
+        nonce=authorized.nonce,
+        claims_request=authorized.claims_request,
+        issued_at=now,
+        access_expires_at=access_expires_at,
+        refresh_token=write_refresh_token(RefreshToken(family_id, 1, secret), keyring) if secret is not None else None,
+        id_token_alg=client.id_token_signed_response_alg,
         outcome="redeemed",
     )
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from idp.clients import ProvenClient
-from idp.db.models import Client, TokenFamily, User
+from idp.clients import ClientTerms, ProvenClient
 from idp.kit.clock import whole_second_after
-from idp.kit.opaque import Secret, new_secret
+from idp.kit.opaque import Secret
 from idp.settings import Settings
 
 OFFLINE_ACCESS = "offline_access"
@@ -62,7 +61,7 @@ def refuse_grant(detail: str) -> Refused:
     return Refused("invalid_grant", "The grant is not valid, has ended or was used before. Sign in again.", detail)
 
 
-def access_lifetime(client: Client | ProvenClient, settings: Settings) -> timedelta:
+def access_lifetime(client: ClientTerms | ProvenClient, settings: Settings) -> timedelta:
     """The lifetime of a client's access tokens."""
     return client.access_token_lifetime or settings.access_token_lifetime
 
@@ -73,42 +72,6 @@ def access_expiry(now: datetime, lifetime: timedelta) -> datetime:
     return expiry if expiry > now else whole_second_after(now)
 
 
-def audience_of(client: Client | ProvenClient, resources: list[str], settings: Settings) -> list[str]:
+def audience_of(client: ClientTerms | ProvenClient, resources: list[str], settings: Settings) -> list[str]:
     """RFC 8707 §2.2, RFC 9068 §3: what was asked for, else the client's default resource, else our userinfo."""
     return resources or [client.default_resource or settings.url("/oauth2/userinfo")]
-
-
-def issued_from_family(
-    family: TokenFamily,
-    *,
-    client: Client,
-    user: User | None,
-    sub: str,
-    sid: str | None,
-    nonce: str | None,
-    refresh_token: Secret | None,
-    now: datetime,
-    outcome: str,
-) -> Issued:
-    """What a family that was just written gives."""
-    return Issued(
-        family_id=family.id,
-        jti=new_secret(128).reveal(),
-        client_id=client.id,
-        sub=sub,
-        user_id=user.id if user else None,
-        session_id=family.session_id,
-        sid=sid,
-        scope=family.scope,
-        resources=list(family.resources),
-        auth_time=family.auth_time,
-        amr=list(family.amr),
-        acr=family.acr,
-        nonce=nonce,
-        claims_request=family.claims_request,
-        issued_at=now,
-        access_expires_at=family.access_expires_at,
-        refresh_token=refresh_token,
-        id_token_alg=client.id_token_signed_response_alg,
-        outcome=outcome,
-    )

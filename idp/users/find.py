@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from sqlalchemy import select
 
+from idp.clients import ClientTerms
 from idp.db.engine import Tx
-from idp.db.models import Client, User
+from idp.db.models import User
 from idp.kit.wording import is_storable
 
 MAX_LOGIN_NAME_LENGTH = 254
@@ -51,7 +52,7 @@ def list_users(tx: Tx, *, after: str = "", limit: int = 1000) -> Sequence[User]:
     ).all()
 
 
-def subject_for(user: User, client: Client) -> str:
-    """The `sub` by which `client` knows this person (OIDC Core §8). The only place that may ever choose another."""
+def subject_for(sub: str, client: ClientTerms) -> str:
+    """The `sub` by which `client` knows the person of this one (OIDC Core §8). Only here another may ever be chosen."""
     assert client.subject_type == "public", "registration admits no other subject type"
-    return user.sub
+    return sub

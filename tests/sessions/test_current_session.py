@@ -143,9 +143,12 @@ def test_an_application_joins_a_session_once_and_each_session_apart(heart: Heart
 
     def join(started: StartedSession, client_id: str, sweep_at: datetime | None = None) -> SessionClient:
         with heart.database.transaction() as tx:
-            return participations.join(
+            joined = participations.join(
                 tx, session_id=started.session_id, client_id=client_id, now=heart.now, sweep_at=sweep_at
             )
+        row: SessionClient = heart.all(SessionClient, SessionClient.id == joined.id)[0]
+        assert row.sid == joined.sid
+        return row
 
     first = join(here, wiki.id, START + SECOND)
     heart.clock.advance(seconds=5)

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import select
 
 from idp import clients, policy, sessions, tokens, users
-from idp.clients import ClientSpec, ProvenClient
+from idp.clients import ClientSpec, ClientTerms, ProvenClient
 from idp.db.engine import Database
 from idp.db.models import Client, EndReason, Session, TokenFamily, User
 from idp.kit.keyring import Keyring
@@ -170,7 +170,7 @@ class Heart:
             return tokens.redeem_code(
                 tx,
                 code=code.reveal() if isinstance(code, Secret) else code,
-                client=client,
+                client=terms_of(client),
                 redirect_uri=given.get("redirect_uri", REDIRECT),
                 code_verifier=given.get("code_verifier"),
                 settings=self.settings,
@@ -272,6 +272,11 @@ class Heart:
     def all(self, model: Any, *conditions: Any) -> list[Any]:
         with self.database.reading() as tx:
             return list(tx.scalars(select(model).where(*conditions)))
+
+
+def terms_of(client: Client) -> ClientTerms:
+    """What redeeming a code reads of this client."""
+    return ClientTerms(*(getattr(client, name) for name in ClientTerms._fields))
 
 
 def race(jobs: list[Callable[[], Any]]) -> list[Any]:

@@ -21,9 +21,9 @@ from idp.db.models import (
 from idp.kit.opaque import base64url
 from idp.sessions import StartedSession
 from idp.tokens import Issued, Refused
-from idp.tokens.codes import CodeRefused, _find_changed_client, _find_mismatch, makes_app_session
+from idp.tokens.codes import CodeRefused, _Code, _find_changed_client, _find_mismatch, _Offered, makes_app_session
 from idp.tokens.issued import access_expiry
-from tests.support.heart import REDIRECT, START, Heart
+from tests.support.heart import REDIRECT, START, Heart, terms_of
 
 VERIFIER = "v" * 43
 CHALLENGE = base64url(hashlib.sha256(VERIFIER.encode()).digest())
@@ -56,7 +56,8 @@ def test_only_the_one_it_was_meant_for_can_redeem_a_code(
 ) -> None:
     given = {"client_id": "client", "redirect_uri": REDIRECT, "redirect_uri_was_sent": True, "code_challenge": None}
 
-    mismatch = _find_mismatch(AuthorizationCode(**{**given, **code}), Client(id="client"), redirect_uri, verifier)
+    offered = _Offered(**{**dict.fromkeys(_Offered._fields), **given, **code})
+    mismatch = _find_mismatch(offered, terms_of(Client(id="client")), redirect_uri, verifier)
 
     assert (mismatch is None) == fits
 
@@ -79,7 +80,8 @@ def test_a_client_that_changed_gets_nothing_for_a_code_from_before(
     usual = {"disabled_at": None, "epoch": 3, "grant_types": ("authorization_code",), "sign_in_again_since": None}
 
     refusal = _find_changed_client(
-        AuthorizationCode(**{"client_epoch": 3, "auth_time": START, **code}), Client(**{**usual, **client})
+        _Code(**{**dict.fromkeys(_Code._fields), "client_epoch": 3, "auth_time": START, **code}),
+        terms_of(Client(**{**usual, **client})),
     )
 
     assert (refusal is None) == is_as_before
