@@ -8,10 +8,11 @@ it is never lost.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, literal_column, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, insert, literal_column, select, update
 
 from idp.db.engine import Tx
 from idp.db.models import MailMessage, MailState, User
+from idp.db.once import run
 from idp.kit.identifiers import new_identifier, shard_key_in
 from idp.mail.letters import Letter
 from idp.settings import Settings
@@ -20,6 +21,9 @@ LEASE = timedelta(minutes=2)
 LONGEST_WAIT = timedelta(hours=1)
 # Spelled out, not bound: only so do both databases use the partial index on pending rows.
 IS_PENDING: ColumnElement[bool] = literal_column("mail_messages.state = 'pending'")
+
+_ADDRESS = select(User.email).where(User.id == bindparam("user"), User.deleted_at.is_(None))
+_INSERT = insert(MailMessage)
 
 
 @dataclass(frozen=True)
@@ -44,24 +48,25 @@ def enqueue_mail(
     """
     if not settings.smtp_host:
         return False
-    known = tx.scalars(select(User.email).where(User.id == user_id, User.deleted_at.is_(None))).one_or_none()
+    known = run(tx, _ADDRESS, {"user": user_id}).scalar_one_or_none()
     recipient = last_address or known
     if recipient is None:
         return False
-    tx.add(
-        MailMessage(
-            id=new_identifier(shard_key_in(user_id), now),
-            user_id=user_id,
-            kind=letter.kind,
-            recipient=recipient,
-            subject=letter.subject,
-            body=letter.body,
-            state=MailState.PENDING,
-            next_attempt_at=now,
-            created_at=now,
-        )
+    run(
+        tx,
+        _INSERT,
+        {
+            "id": new_identifier(shard_key_in(user_id), now),
+            "user_id": user_id,
+            "kind": letter.kind,
+            "recipient": recipient,
+            "subject": letter.subject,
+            "body": letter.body,
+            "state": MailState.PENDING,
+            "next_attempt_at": now,
+            "created_at": now,
+        },
     )
-    tx.flush()
     return True
 
 

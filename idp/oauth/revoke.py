@@ -10,7 +10,7 @@ from idp.db.engine import Tx
 from idp.db.models import EndReason, TokenFamily
 from idp.kit import metrics
 from idp.oauth.asked import Asked, read_form, required
-from idp.oauth.client_auth import authenticate, read_credentials
+from idp.oauth.client_auth import prove, read_credentials
 from idp.tokens import AccessTokenClaims, deny_access_token, read_access_token, revoke_refresh_token
 
 
@@ -22,8 +22,9 @@ def revoke(asked: Asked) -> None:
     token = required(form, "token")
     claims = read_access_token(token, keys=services.keys, issuer=settings.issuer, now=now)
     is_revoked = False
+    with services.database.single_reads() as statements:
+        client = prove(statements, credentials, now)
     with services.database.transaction() as tx:
-        client = authenticate(tx, credentials, now)
         if claims is None:
             is_revoked = revoke_refresh_token(
                 tx, token=token, client_id=client.id, settings=settings, keyring=services.keyring, now=now

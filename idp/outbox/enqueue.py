@@ -8,30 +8,46 @@ here decides who deserves to be told: a client without an address gets a row too
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import select, text
+from sqlalchemy import Row, bindparam, select, text
 
 from idp.db.bulk import insert_rows
 from idp.db.engine import Tx
-from idp.db.models import Client, DeliveryState, LogoutDelivery
+from idp.db.models import Client, DeliveryState, LogoutDelivery, User
 from idp.db.models.clients import ClientOrigin
+from idp.db.once import run
 from idp.kit.host_limits import host_of
 from idp.kit.identifiers import new_identifier, shard_key_in
 from idp.outbox.logout_reason import logout_reason_of
 
 NOTIFY_CHANNEL = "idp_outbox"
+# Delivered by PostgreSQL at commit, never before it and never without it.
+_WAKE_WORKERS = text(f"SELECT pg_notify('{NOTIFY_CHANNEL}', '')")
+# What the snapshot takes of each client, and the person's `sub` beside it: registration admits no other subject type
+# than `public`, so all of them know the person by the same.
+_CLIENTS = (
+    select(
+        Client.id,
+        Client.name,
+        Client.backchannel_logout_uri,
+        Client.frontchannel_logout_uri,
+        Client.origin,
+        Client.id_token_signed_response_alg,
+        Client.wants_logout_reason,
+        User.sub,
+    )
+    .join(User, User.id == bindparam("user"))
+    .where(Client.id.in_(bindparam("clients", expanding=True)))
+)
 
 
-@dataclass(frozen=True)
-class EndedParticipation:
-    """A client's participation that has just ended: `sub` and `sid` as that client knows them."""
+class EndedParticipation(NamedTuple):
+    """A client's participation that has just ended, and its `sid` as that client knows it."""
 
     session_id: str
     client_id: str
     sid: str
-    sub: str
-    ended_at: datetime
 
 
 @dataclass(frozen=True)
@@ -61,7 +77,7 @@ def enqueue(
     """
     if not ended:
         return Written()
-    clients = _find_clients(tx, {participation.client_id for participation in ended})
+    clients = _find_clients(tx, user_id, {participation.client_id for participation in ended})
     shard_key = shard_key_in(user_id)
     rows: list[dict[str, Any]] = []
     for participation in ended:
@@ -82,12 +98,12 @@ def enqueue(
                 "host": host_of(uri) if uri else "",
                 "operator_registered": client.origin is ClientOrigin.OPERATOR,
                 "audience": client.id,
-                "sub": participation.sub,
+                "sub": client.sub,
                 "sid": participation.sid,
                 # Back-Channel Logout §2.4: signed like the client's ID tokens.
                 "algorithm": client.id_token_signed_response_alg,
                 "logout_reason": logout_reason_of(reason) if client.wants_logout_reason else None,
-                "ended_at": participation.ended_at,
+                "ended_at": now,
                 "state": DeliveryState.PENDING if uri else DeliveryState.CANNOT_BE_TOLD,
                 "attempts": 0,
                 "refusals": 0,
@@ -99,13 +115,12 @@ def enqueue(
     insert_rows(tx, LogoutDelivery.metadata.tables[LogoutDelivery.__tablename__], rows)
     pending = len([row for row in rows if row["uri"]])
     if pending and tx.get_bind().dialect.name == "postgresql":
-        # Delivered by PostgreSQL at commit, never before it and never without it.
-        tx.execute(text("SELECT pg_notify(:channel, '')"), {"channel": NOTIFY_CHANNEL})
+        run(tx, _WAKE_WORKERS, {})
     return Written(pending, len([row for row in rows if row["frontchannel_uri"]]))
 
 
-def _find_clients(tx: Tx, client_ids: set[str]) -> dict[str, Client]:
-    found = {client.id: client for client in tx.scalars(select(Client).where(Client.id.in_(client_ids)))}
+def _find_clients(tx: Tx, user_id: str, client_ids: set[str]) -> dict[str, Row[Any]]:
+    found = {client.id: client for client in run(tx, _CLIENTS, {"user": user_id, "clients": list(client_ids)})}
     if missing := client_ids - found.keys():
         raise LookupError(f"no such client: {', '.join(sorted(missing))}")
     return found

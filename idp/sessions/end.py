@@ -7,32 +7,24 @@ no way back (I1), and nothing leaves the server before the commit (I16).
 Locks, always in this order: user (only when everything ends) → sessions by id → families → outbox, audit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, insert, select, update
 
 from idp import audit, outbox
 from idp.db.engine import Tx
-from idp.db.models import (
-    AuthorizationCode,
-    EndReason,
-    LogoutEvent,
-    Session,
-    SessionClient,
-    SessionKind,
-    TokenFamily,
-    User,
-)
+from idp.db.models import EndReason, LogoutEvent, Session, SessionKind, User
+from idp.db.once import run
 from idp.kit.identifiers import new_identifier, shard_key_in
 from idp.kit.opaque import Secret, hash_secret, make_handle, new_secret
+from idp.sessions.dependants import end_participations, expire_codes_of_event, mark_families, of_event, of_parts
 from idp.sessions.end_mail import tell_person
 from idp.settings import Settings
 
 STATEMENT_CHUNK = 1000
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -78,6 +70,26 @@ class Targets:
     participation_ids: Sequence[str] = ()
 
 
+_LOCK_ALL = (
+    select(Session.id, Session.kind, Session.client_id)
+    .where(Session.user_id == bindparam("user"), Session.ended_at.is_(None))
+    # By id: two ends that overlap lock in the same order and cannot deadlock (design §9).
+    .order_by(Session.id)
+    .with_for_update(key_share=True)
+)
+_LOCK_NAMED = _LOCK_ALL.where(Session.id.in_(bindparam("named", expanding=True)))
+_RAISE_EPOCH = update(User).where(User.id == bindparam("user")).values(epoch=User.epoch + 1)
+_INSERT_EVENT = insert(LogoutEvent)
+_NOTE_LAST_ACCESS = (
+    update(LogoutEvent).where(LogoutEvent.id == bindparam("event")).values(access_expires_at=bindparam("at"))
+)
+_END_SESSIONS = (
+    update(Session)
+    .where(Session.id.in_(bindparam("named", expanding=True)))
+    .values(ended_at=bindparam("now"), end_reason=bindparam("why"), logout_event_id=bindparam("event"))
+)
+
+
 def end_sessions(
     tx: Tx,
     *,
@@ -87,18 +99,16 @@ def end_sessions(
     actor: Actor,
     settings: Settings,
     now: datetime,
-    tell_applications: bool = True,
 ) -> Ended:
     """End these sessions of this person. Others' sessions, unknown ids and ended sessions are left alone (I13)."""
-    return end_matching(
+    return end_targets(
         tx,
-        user_id=user_id,
-        which=Session.id.in_(session_ids),
+        user_id,
+        Targets(_locked(tx, _LOCK_NAMED, {"user": user_id, "named": session_ids})),
         reason=reason,
         actor=actor,
         settings=settings,
         now=now,
-        tell_applications=tell_applications,
     )
 
 
@@ -111,7 +121,6 @@ def end_matching(
     actor: Actor,
     settings: Settings,
     now: datetime,
-    tell_applications: bool = True,
 ) -> Ended:
     """End those sessions of this person that a condition on `Session` names when their rows are locked."""
     return end_targets(
@@ -122,7 +131,6 @@ def end_matching(
         actor=actor,
         settings=settings,
         now=now,
-        tell_applications=tell_applications,
     )
 
 
@@ -146,9 +154,9 @@ def end_everything(
     session that goes on (`renew_secret(keep_previous=False)`).
     """
     # The UPDATE is the user lock, and comes before any session lock.
-    tx.execute(update(User).where(User.id == user_id).values(epoch=User.epoch + 1))
+    run(tx, _RAISE_EPOCH, {"user": user_id})
     # The one that goes on is locked in its turn too: its secret is renewed next, when it is too late for the order.
-    locked = lock_sessions(tx, user_id, Session.user_id == user_id)
+    locked = _locked(tx, _LOCK_ALL, {"user": user_id})
     return end_targets(
         tx,
         user_id,
@@ -168,14 +176,11 @@ def end_everything(
 
 def lock_sessions(tx: Tx, user_id: str, which: ColumnElement[bool]) -> list[Locked]:
     """Lock this person's sessions that have not ended and match; for the verbs that end them, and nobody else."""
-    # By id: two ends that overlap lock in the same order and cannot deadlock (design §9).
-    rows = tx.execute(
-        select(Session.id, Session.kind, Session.client_id)
-        .where(Session.user_id == user_id, Session.ended_at.is_(None), which)
-        .order_by(Session.id)
-        .with_for_update(key_share=True)
-    )
-    return [Locked(*row) for row in rows]
+    return _locked(tx, _LOCK_ALL.where(which), {"user": user_id})
+
+
+def _locked(tx: Tx, lock: Select[str, SessionKind, str | None], values: Mapping[str, object]) -> list[Locked]:
+    return [Locked._make(row) for row in run(tx, lock, values)]
 
 
 def end_targets(
@@ -196,47 +201,38 @@ def end_targets(
     browsers = sum(session.kind is SessionKind.BROWSER for session in targets.sessions)
     apps = len(targets.sessions) - browsers
     receipt = new_secret(128)
-    tx.execute(
-        insert(LogoutEvent).values(
-            id=event_id,
-            user_id=user_id,
-            reason=reason,
-            actor_session_id=actor.session_id,
-            initiating_client_id=actor.client_id,
-            browsers_ended=browsers,
-            apps_ended=apps,
-            receipt_hash=hash_secret(receipt.reveal()),
-            receipt_browser_hash=hash_secret(actor.browser_binding) if actor.browser_binding else None,
-            receipt_expires_at=now + settings.receipt_lifetime,
-            occurred_at=now,
-        )
+    run(
+        tx,
+        _INSERT_EVENT,
+        {
+            "id": event_id,
+            "user_id": user_id,
+            "reason": reason,
+            "actor_session_id": actor.session_id,
+            "initiating_client_id": actor.client_id,
+            "browsers_ended": browsers,
+            "apps_ended": apps,
+            "receipt_hash": hash_secret(receipt.reveal()),
+            "receipt_browser_hash": hash_secret(actor.browser_binding) if actor.browser_binding else None,
+            "receipt_expires_at": now + settings.receipt_lifetime,
+            "occurred_at": now,
+        },
     )
     for start in range(0, len(targets.sessions), STATEMENT_CHUNK):
-        chunk = targets.sessions[start : start + STATEMENT_CHUNK]
-        tx.execute(
-            update(Session)
-            .where(Session.id.in_([session.id for session in chunk]))
-            .values(ended_at=now, end_reason=reason, logout_event_id=event_id)
-            .execution_options(synchronize_session=False)
-        )
-    # From here on the event itself names the sessions: statements stay short however many there are.
-    of_event = select(Session.id).where(Session.logout_event_id == event_id)
-    # Two conditions, never joined by OR: PostgreSQL would read the whole tables instead of two indexes.
-    whole, parts = bool(targets.sessions), bool(targets.participation_ids)
-    of_families: list[ColumnElement[bool]] = [
-        *([TokenFamily.session_id.in_(of_event)] if whole else []),
-        *([TokenFamily.session_client_id.in_(targets.participation_ids)] if parts else []),
+        chunk = [session.id for session in targets.sessions[start : start + STATEMENT_CHUNK]]
+        run(tx, _END_SESSIONS, {"named": chunk, "event": event_id, "why": reason, "now": now})
+    # Two statements, never one joined by OR: PostgreSQL would read the whole tables instead of two indexes.
+    named = [
+        *([of_event(event_id)] if targets.sessions else []),
+        *([of_parts(targets.participation_ids)] if targets.participation_ids else []),
     ]
-    of_participations: list[ColumnElement[bool]] = [
-        *([SessionClient.session_id.in_(of_event)] if whole else []),
-        *([SessionClient.id.in_(targets.participation_ids)] if parts else []),
-    ]
-    ended = _end_participations(tx, user_id, of_participations, reason=reason, now=now)
-    access_expires_at = _mark_families(tx, of_families, reason=reason, now=now)
-    if whole:
-        expire_codes(tx, AuthorizationCode.session_id.in_(of_event))
+    ended = [part for one in named for part in end_participations(tx, one, reason=reason, now=now)]
+    last_accesses = [mark_families(tx, one, reason=reason, now=now) for one in named]
+    access_expires_at = max((moment for moment in last_accesses if moment is not None), default=None)
+    if browsers:  # an app has none: a code hangs on the browser in which it was asked for
+        expire_codes_of_event(tx, event_id)
     if access_expires_at is not None:
-        tx.execute(update(LogoutEvent).where(LogoutEvent.id == event_id).values(access_expires_at=access_expires_at))
+        run(tx, _NOTE_LAST_ACCESS, {"event": event_id, "at": access_expires_at})
     written = outbox.Written()
     if tell_applications:
         # Only what the acting browser itself held: no other browser of the person can be made to open anything.
@@ -273,62 +269,3 @@ def _only_client(ended: Sequence[outbox.EndedParticipation], targets: Targets) -
     """Whose access ended, when no session did: the person's history names it."""
     clients = {participation.client_id for participation in ended}
     return clients.pop() if not targets.sessions and len(clients) == 1 else None
-
-
-def _end_participations(
-    tx: Tx, user_id: str, conditions: Sequence[ColumnElement[bool]], *, reason: EndReason, now: datetime
-) -> list[outbox.EndedParticipation]:
-    ended = [
-        row
-        for which in conditions
-        for row in tx.execute(
-            update(SessionClient)
-            .where(which, SessionClient.ended_at.is_(None))
-            .values(ended_at=now, end_reason=reason)
-            .returning(SessionClient.session_id, SessionClient.client_id, SessionClient.sid)
-            .execution_options(synchronize_session=False)
-        )
-    ]
-    if not ended:
-        return []
-    sub = tx.scalars(select(User.sub).where(User.id == user_id)).one()
-    return [
-        outbox.EndedParticipation(
-            session_id=row.session_id, client_id=row.client_id, sid=row.sid, sub=sub, ended_at=now
-        )
-        for row in ended
-    ]
-
-
-def _mark_families(
-    tx: Tx, conditions: Sequence[ColumnElement[bool]], *, reason: EndReason, now: datetime
-) -> datetime | None:
-    """Mark every family, then read when the last access token dies.
-
-    The mark is a lock point, not the truth: a refresh already in flight has the row, so this UPDATE waits for it, and
-    the read below sees the `access_expires_at` it handed out; a later refresh finds the mark when it re-checks its row.
-    Without it, READ COMMITTED would let a waiting refresh check only its own row and not the ended session
-    (docs/adr/0002). Revoked families count too: their access tokens may still be out there.
-    """
-    latest: list[datetime | None] = []
-    for which in conditions:
-        tx.execute(
-            update(TokenFamily)
-            .where(which, TokenFamily.revoked_at.is_(None))
-            .values(revoked_at=now, revoke_reason=reason)
-            .execution_options(synchronize_session=False)
-        )
-        found = select(func.max(TokenFamily.access_expires_at)).where(which, TokenFamily.access_expires_at > now)
-        latest.append(tx.scalars(found).one())
-    return max((moment for moment in latest if moment is not None), default=None)
-
-
-def expire_codes(tx: Tx, which: ColumnElement[bool]) -> None:
-    """Make unredeemed codes worthless."""
-    # To a moment that is past on every node: one whose clock is behind ours would still honour a code that ended "now".
-    tx.execute(
-        update(AuthorizationCode)
-        .where(which, AuthorizationCode.used_at.is_(None), AuthorizationCode.expires_at > LONG_AGO)
-        .values(expires_at=LONG_AGO)
-        .execution_options(synchronize_session=False)
-    )

@@ -4,15 +4,24 @@ An app session is nothing but its app and ends as a whole; a browser session goe
 by the one path (`idp.sessions.end`), under the same locks in the same order.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import and_, exists, or_, select
+from sqlalchemy import bindparam, exists, or_, select
 
 from idp.db.engine import Tx
 from idp.db.models import AuthorizationCode, EndReason, Session, SessionClient, SessionKind
+from idp.db.once import run
 from idp.sessions.census import people_of_client
-from idp.sessions.end import Actor, Ended, Targets, end_targets, expire_codes, lock_sessions
+from idp.sessions.dependants import expire_codes_of_client
+from idp.sessions.end import Actor, Ended, Targets, end_targets, lock_sessions
 from idp.settings import Settings
+
+_PARTS_OF_CLIENT = select(SessionClient.id).where(
+    SessionClient.session_id.in_(bindparam("named", expanding=True)),
+    SessionClient.client_id == bindparam("client"),
+    SessionClient.ended_at.is_(None),
+)
 
 
 def end_client_for_user(
@@ -32,11 +41,11 @@ def end_client_for_user(
     locked = lock_sessions(tx, user_id, or_(Session.client_id == client_id, takes_part, holds_code))
     apps = [session for session in locked if session.client_id == client_id]
     goes_on = [session.id for session in locked if session.client_id != client_id]
-    expire_codes(tx, and_(AuthorizationCode.session_id.in_(goes_on), AuthorizationCode.client_id == client_id))
+    expire_codes_of_client(tx, goes_on, client_id)
     return end_targets(
         tx,
         user_id,
-        Targets(apps, _live_participations(tx, goes_on, client_id)),
+        Targets(apps, find_parts(tx, goes_on, client_id)),
         reason=reason,
         actor=actor,
         settings=settings,
@@ -59,11 +68,11 @@ def end_participation(
     sessions = lock_sessions(tx, user_id, Session.id == session_id)
     apps = [session for session in sessions if session.kind is SessionKind.APP]
     goes_on = [session.id for session in sessions if session.kind is not SessionKind.APP]
-    expire_codes(tx, and_(AuthorizationCode.session_id.in_(goes_on), AuthorizationCode.client_id == client_id))
+    expire_codes_of_client(tx, goes_on, client_id)
     return end_targets(
         tx,
         user_id,
-        Targets(apps, _live_participations(tx, goes_on, client_id)),
+        Targets(apps, find_parts(tx, goes_on, client_id)),
         reason=reason,
         actor=actor,
         settings=settings,
@@ -89,15 +98,8 @@ def end_client_everywhere(
     return len(people)
 
 
-def _live_participations(tx: Tx, session_ids: list[str], client_id: str) -> list[str]:
+def find_parts(tx: Tx, session_ids: Sequence[str], client_id: str) -> list[str]:
+    """The client's parts that have not ended in these sessions, which the caller has locked."""
     if not session_ids:
         return []
-    return list(
-        tx.scalars(
-            select(SessionClient.id).where(
-                SessionClient.session_id.in_(session_ids),
-                SessionClient.client_id == client_id,
-                SessionClient.ended_at.is_(None),
-            )
-        )
-    )
+    return list(run(tx, _PARTS_OF_CLIENT, {"named": session_ids, "client": client_id}).scalars())

@@ -24,7 +24,8 @@ def tell_person(
 ) -> bool:
     """Write the letter about an end, if this reason has one. False: none was written."""
     why = _WHY.get(reason)
-    if why is None or browsers + apps == 0:
+    # Asked here too: composing a letter that nobody could send costs as much as a statement.
+    if why is None or browsers + apps == 0 or not settings.smtp_host:
         return False
     letter = signed_out(why=why, browsers=browsers, apps=apps, now=now, settings=settings)
     return enqueue_mail(tx, user_id=user_id, letter=letter, settings=settings, now=now)

@@ -10,8 +10,10 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, exists, or_, select
 
 from idp.db.engine import Tx
-from idp.db.models import AuthorizationCode, EndReason, Session, SessionClient
-from idp.sessions.end import Actor, Ended, Targets, end_matching, end_targets, expire_codes, lock_sessions
+from idp.db.models import EndReason, Session, SessionClient
+from idp.sessions.dependants import expire_codes_of_client
+from idp.sessions.end import Actor, Ended, Targets, end_matching, end_targets, lock_sessions
+from idp.sessions.end_client import find_parts
 from idp.sessions.start import lock_user
 from idp.settings import Settings
 
@@ -53,14 +55,8 @@ def end_older_of_client(
         locked = lock_sessions(tx, user_id, _rests_on_older(client_id, since))
         apps = [session for session in locked if session.client_id == client_id]
         goes_on = [session.id for session in locked if session.client_id != client_id]
-        parts = tx.scalars(
-            select(SessionClient.id).where(
-                SessionClient.session_id.in_(goes_on),
-                SessionClient.client_id == client_id,
-                SessionClient.ended_at.is_(None),
-            )
-        ).all()
-        expire_codes(tx, and_(AuthorizationCode.session_id.in_(goes_on), AuthorizationCode.client_id == client_id))
+        parts = find_parts(tx, goes_on, client_id)
+        expire_codes_of_client(tx, goes_on, client_id)
         notices += end_targets(
             tx,
             user_id,

@@ -17,6 +17,7 @@ from idp.db.models import (
 from idp.db.models.clients import ClientOrigin
 from idp.kit.opaque import hash_secret, split_handle
 from idp.sessions import Actor, Ended
+from idp.sessions.end import Targets, end_targets, lock_sessions
 from tests.support.heart import Heart
 
 OFFLINE = "openid offline_access"
@@ -25,7 +26,7 @@ MINUTE = timedelta(minutes=1)
 OWN = "this very browser"
 
 
-def end(heart: Heart, user_id: str, *session_ids: str, actor: Actor, tell_applications: bool = True) -> Ended:
+def end(heart: Heart, user_id: str, *session_ids: str, actor: Actor) -> Ended:
     with heart.database.transaction() as tx:
         return sessions.end_sessions(
             tx,
@@ -35,7 +36,6 @@ def end(heart: Heart, user_id: str, *session_ids: str, actor: Actor, tell_applic
             actor=actor,
             settings=heart.settings,
             now=heart.now,
-            tell_applications=tell_applications,
         )
 
 
@@ -129,7 +129,17 @@ def test_an_end_of_one_session_is_the_sessions_in_the_audit_trail_and_may_be_tol
     heart.tokens_for(one, client)
     bare = heart.sign_in(person)
 
-    silently = end(heart, person.id, one.session_id, actor=Actor(name="operator"), tell_applications=False)
+    with heart.database.transaction() as tx:
+        silently = end_targets(
+            tx,
+            person.id,
+            Targets(lock_sessions(tx, person.id, Session.id == one.session_id)),
+            reason=EndReason.SIGNED_OUT,
+            actor=Actor(name="operator"),
+            settings=heart.settings,
+            now=heart.now,
+            tell_applications=False,
+        )
     heart.clock.advance(minutes=1)
     second = end(heart, person.id, bare.session_id, actor=Actor(name="operator"))
 
