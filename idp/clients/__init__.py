@@ -8,9 +8,11 @@ transaction. No Flask, no Authlib.
 from idp.clients.consents import ConsentRow, find_consent, grant_consent, hold_consent, list_consents, withdraw_consent
 from idp.clients.find import (
     CLIENT_TERMS,
+    AskingClient,
     ClientTerms,
     ProvenClient,
     authenticate_secret,
+    find_asking,
     find_client,
     find_enabled,
     find_id_token_algorithms,
@@ -31,6 +33,7 @@ from idp.clients.registration import ClientProblem, ClientSpec, CreatedClient, c
 
 __all__ = [
     "CLIENT_TERMS",
+    "AskingClient",
     "ClientProblem",
     "ClientSpec",
     "ClientTerms",
@@ -44,6 +47,7 @@ __all__ = [
     "delete_client",
     "disable_client",
     "enable_client",
+    "find_asking",
     "find_client",
     "find_consent",
     "find_enabled",

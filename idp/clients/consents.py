@@ -7,14 +7,17 @@ transaction (design §6).
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
 
-from sqlalchemy import select, update
+from sqlalchemy import Dialect, String, and_, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from idp.audit import record
-from idp.db.engine import Tx
+from idp.db.engine import SingleStatements, Tx
+from idp.db.fixed import FixedStatement
 from idp.db.models import Client, Consent
+from idp.db.once import run
+from idp.db.types import UTCDateTime, Words
 from idp.kit.identifiers import new_identifier, shard_key_in
 
 
@@ -28,32 +31,50 @@ class ConsentRow:
     updated_at: datetime
 
 
-def find_consent(tx: Tx, user_id: str, client_id: str) -> Consent | None:
-    """The consent in force, or None."""
-    return tx.scalar(
-        select(Consent).where(
-            Consent.user_id == user_id, Consent.client_id == client_id, Consent.withdrawn_at.is_(None)
-        )
+_IN_FORCE = and_(
+    Consent.user_id == bindparam("person", type_=String()),
+    Consent.client_id == bindparam("client", type_=String()),
+    Consent.withdrawn_at.is_(None),
+)
+_HOLD = select(Consent.scopes).where(_IN_FORCE).with_for_update(key_share=True)
+_ADD = {
+    name: insert(Consent).on_conflict_do_nothing(
+        index_elements=["user_id", "client_id"], index_where=Consent.withdrawn_at.is_(None)
     )
+    for name, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+}
+_UNITE = (
+    update(Consent)
+    .where(_IN_FORCE)
+    .values(scopes=bindparam("united", type_=Words()), updated_at=bindparam("now", type_=UTCDateTime()))
+)
 
 
-def hold_consent(tx: Tx, user_id: str, client_id: str) -> Consent | None:
+def find_consent(statements: SingleStatements, user_id: str, client_id: str) -> tuple[str, ...] | None:
+    """The scopes of the consent in force, or None."""
+    found = statements.one_or_none(_scopes_in_force(statements.dialect), {"person": user_id, "client": client_id})
+    return None if found is None else tuple(found.scopes)
+
+
+@lru_cache(maxsize=2)
+def _scopes_in_force(dialect: Dialect) -> FixedStatement:
+    return FixedStatement(select(Consent).where(_IN_FORCE), (Consent.scopes,), dialect)
+
+
+def hold_consent(tx: Tx, user_id: str, client_id: str) -> tuple[str, ...] | None:
     """As `find_consent`, and nobody withdraws it before this transaction ends. Call it before the session is locked.
 
     Without the lock a code could be issued on a consent that was withdrawn, and its tokens ended, a moment before.
     """
-    return tx.scalar(
-        select(Consent)
-        .where(Consent.user_id == user_id, Consent.client_id == client_id, Consent.withdrawn_at.is_(None))
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    )
+    row = run(tx, _HOLD, {"person": user_id, "client": client_id}).one_or_none()
+    return None if row is None else tuple(row.scopes)
 
 
-def grant_consent(tx: Tx, *, user_id: str, client_id: str, scopes: tuple[str, ...], now: datetime) -> Consent:
-    """Add `scopes` to what the person allowed the client, and return the consent in force."""
-    _insert_if_absent(
+def grant_consent(tx: Tx, *, user_id: str, client_id: str, scopes: tuple[str, ...], now: datetime) -> tuple[str, ...]:
+    """Add `scopes` to what the person allowed the client, and return those of the consent in force."""
+    run(
         tx,
+        _ADD[tx.get_bind().dialect.name],
         {
             "id": new_identifier(shard_key_in(user_id), now),
             "user_id": user_id,
@@ -64,22 +85,12 @@ def grant_consent(tx: Tx, *, user_id: str, client_id: str, scopes: tuple[str, ..
         },
     )
     # The row exists now; the lock makes two answers from two tabs unite their scopes instead of overwriting each other.
-    consent = hold_consent(tx, user_id, client_id)
-    assert consent is not None
-    consent.scopes = tuple(dict.fromkeys((*consent.scopes, *scopes)))
-    consent.updated_at = now
-    tx.flush()
+    held = hold_consent(tx, user_id, client_id)
+    assert held is not None
+    united = tuple(dict.fromkeys((*held, *scopes)))
+    run(tx, _UNITE, {"person": user_id, "client": client_id, "united": united, "now": now})
     record(tx, "consent_given", now=now, user_id=user_id, client_id=client_id, details={"scopes": list(scopes)})
-    return consent
-
-
-def _insert_if_absent(tx: Tx, row: dict[str, Any]) -> None:
-    insert = sqlite.insert if tx.get_bind().dialect.name == "sqlite" else postgresql.insert
-    tx.execute(
-        insert(Consent)
-        .values(row)
-        .on_conflict_do_nothing(index_elements=["user_id", "client_id"], index_where=Consent.withdrawn_at.is_(None))
-    )
+    return united
 
 
 def withdraw_consent(tx: Tx, *, user_id: str, client_id: str, now: datetime) -> bool:

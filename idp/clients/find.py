@@ -40,6 +40,26 @@ class ProvenClient(NamedTuple):
     id_token_signed_response_alg: str
 
 
+class AskingClient(NamedTuple):
+    """What the authorization endpoint and its pages need to know of a client that somebody names there."""
+
+    id: str
+    name: str
+    logo_uri: str | None
+    policy_uri: str | None
+    tos_uri: str | None
+    is_first_party: bool
+    token_endpoint_auth_method: str
+    grant_types: tuple[str, ...]
+    scopes: tuple[str, ...]
+    redirect_uris: list[str]
+    allowed_resources: list[str]
+    requires_pkce: bool
+    refresh_binding: RefreshBinding
+    sign_in_again_since: datetime | None
+    disabled_at: datetime | None
+
+
 class ClientTerms(NamedTuple):
     """What a client is, may and is granted where a code is redeemed: the columns `CLIENT_TERMS` of one statement."""
 
@@ -72,6 +92,22 @@ def find_client(tx: Tx, client_id: str) -> Client | None:
     if not is_client_id(client_id):
         return None
     return tx.scalar(select(Client).where(Client.id == client_id, Client.deleted_at.is_(None)))
+
+
+def find_asking(statements: SingleStatements, client_id: str) -> AskingClient | None:
+    """`find_client` for the authorization endpoint: disabled ones included, deleted ones not."""
+    if not is_client_id(client_id):
+        return None
+    found = statements.one_or_none(_asking(statements.dialect), {"client": client_id})
+    assert found is None or isinstance(found, AskingClient)
+    return found
+
+
+@lru_cache(maxsize=2)
+def _asking(dialect: Dialect) -> FixedStatement:
+    columns = [getattr(Client, name) for name in AskingClient._fields]
+    statement = select(Client).where(Client.id == bindparam("client", type_=String()), Client.deleted_at.is_(None))
+    return FixedStatement(statement, columns, dialect, row=AskingClient._make)
 
 
 def find_enabled(tx: Tx, client_id: str) -> ClientTerms | None:

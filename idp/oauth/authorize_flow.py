@@ -12,8 +12,8 @@ import structlog
 from flask import Response, request
 from werkzeug.datastructures import MultiDict
 
-from idp.clients import find_client, find_consent, grant_consent, hold_consent
-from idp.db.models import Client, StoredRequest, StoredRequestKind
+from idp.clients import AskingClient, find_asking, find_consent, grant_consent, hold_consent
+from idp.db.models import StoredRequest, StoredRequestKind
 from idp.kit.opaque import Secret
 from idp.oauth.authorize_answer import answer_code, answer_error
 from idp.oauth.authorize_request import (
@@ -106,14 +106,14 @@ def _check(
     return Flow(sent, asked, began_at, stored, handle)
 
 
-def _find_client(sent: Parameters) -> Client | Refusal:
+def _find_client(sent: Parameters) -> AskingClient | Refusal:
     client_id = sent.find("client_id")
     if client_id is None:
         return Refusal("invalid_request", "The parameter client_id is missing.")
     if sent.count("client_id") > 1:
         return Refusal("invalid_request", "The parameter client_id is included more than once.")
-    with current_services().database.reading() as tx:
-        client = find_client(tx, client_id)
+    with current_services().database.single_reads() as statements:
+        client = find_asking(statements, client_id)
     if client is None:
         return Refusal("invalid_client", _UNKNOWN_CLIENT)
     return Refusal("unauthorized_client", _DISABLED_CLIENT) if client.disabled_at else client
@@ -132,9 +132,8 @@ def decide(flow: Flow, session: CurrentSession | None, *, is_approved: bool = Fa
     services = current_services()
     consented: tuple[str, ...] | None = None
     if session is not None and not flow.request.client.is_first_party:
-        with services.database.reading() as tx:
-            consent = find_consent(tx, session.user_id, flow.request.client.id)
-        consented = consent.scopes if consent else None
+        with services.database.single_reads() as statements:
+            consented = find_consent(statements, session.user_id, flow.request.client.id)
     return next_step(
         flow.request,
         session,
@@ -204,8 +203,8 @@ def _issue(flow: Flow, session: CurrentSession, *, is_approved: bool) -> Secret:
                     tx, user_id=session.user_id, client_id=asked.client.id, scopes=asked.asked_scopes, now=now
                 )
             else:
-                consent = hold_consent(tx, session.user_id, asked.client.id)
-                if consent is None or not set(asked.asked_scopes) <= set(consent.scopes):
+                held = hold_consent(tx, session.user_id, asked.client.id)
+                if held is None or not set(asked.asked_scopes) <= set(held):
                     raise _OvertakenError
         code = issue_code(
             tx,

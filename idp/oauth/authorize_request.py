@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from idp.db.models import Client
+from idp.clients import AskingClient
 from idp.kit.uris import redirect_uri_matches
 from idp.oauth.claims_request import ClaimsRequest, MalformedClaims, read_claims_request
 from idp.tokens import IdTokenHint
@@ -66,7 +66,7 @@ class Refusal:
 class AuthorizeRequest:
     """A request as far as its checks have filled it in; complete once all of them have passed."""
 
-    client: Client
+    client: AskingClient
     redirect_uri: str = ""
     response_mode: str = "query"
     state: str | None = None

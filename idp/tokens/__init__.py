@@ -5,7 +5,7 @@ HTTP and Authlib. A token's validity is derived from family, session, user and c
 """
 
 from idp.tokens.check import LiveToken, check_access_token, check_refresh_token
-from idp.tokens.codes import CodeRefused, CodeRequest, issue_code, makes_app_session, redeem_code
+from idp.tokens.codes import CodeRefused, CodeRequest, issue_code, makes_app_session
 from idp.tokens.families import issue_client_credentials
 from idp.tokens.issued import Issued, Refused, refuse_grant
 from idp.tokens.jwts import (
@@ -16,6 +16,7 @@ from idp.tokens.jwts import (
     sign_access_token,
     sign_id_token,
 )
+from idp.tokens.redemption import redeem_code
 from idp.tokens.refresh import refresh
 from idp.tokens.revoke import deny_access_token, revoke_refresh_token
 

@@ -1,59 +1,28 @@
-"""Authorization codes: issued to a live session, redeemed at most once (RFC 6749 §4.1, RFC 7636, RFC 9700 §2.1.1).
+"""Authorization codes: issued to a live session, for a minute (RFC 6749 §4.1, RFC 9700 §2.1.1).
 
-State may change between the two steps, so redemption checks everything again under the locks: user, epoch, session,
-client, redirect URI and PKCE. A second redemption by someone who could have made the first revokes what it gave.
+A code holds what was asked for and the epochs of person and client. What it is worth is found out when it is redeemed
+(`idp.tokens.redemption`): nothing that is checked here is taken for granted there.
 """
 
-import hashlib
-import hmac
-import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Select, String, and_, bindparam, select, update
+from sqlalchemy import BigInteger, Select, String, and_, bindparam, insert, select
 
-from idp import audit
-from idp.clients import CLIENT_TERMS, ClientTerms
+from idp.clients import AskingClient, ClientTerms
 from idp.db.engine import Tx
-from idp.db.models import (
-    AuthorizationCode,
-    Client,
-    EndReason,
-    RefreshBinding,
-    Session,
-    SessionKind,
-    TokenFamily,
-    User,
-)
+from idp.db.models import AuthorizationCode, Client, RefreshBinding, Session, SessionKind, User
 from idp.db.once import run
-from idp.db.types import UTCDateTime, to_microseconds
+from idp.db.types import to_microseconds
 from idp.kit.identifiers import new_identifier, shard_key_in
-from idp.kit.keyring import Keyring
-from idp.kit.opaque import Secret, base64url, hash_secret, make_handle, new_secret, secret_matches, split_handle
-from idp.sessions import (
-    Device,
-    LockedUser,
-    SessionPolicy,
-    computed_part_end,
-    end_overdue_part,
-    end_surplus,
-    is_live,
-    join,
-    lock_surplus,
-    lock_user,
-    start_app_session,
-)
+from idp.kit.opaque import Secret, hash_secret, make_handle, new_secret
+from idp.sessions import Device, SessionPolicy, is_live
 from idp.settings import Settings
-from idp.tokens.families import REFRESH_GRANT, Authorized, start_user_family
-from idp.tokens.issued import OFFLINE_ACCESS, Issued, Refused, refuse_grant
-from idp.tokens.revoke import revoke_family
-from idp.users import subject_for
-
-_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}\Z")  # RFC 7636 §4.1
-AUTHORIZATION_CODE_GRANT = "authorization_code"
+from idp.tokens.families import REFRESH_GRANT
+from idp.tokens.issued import OFFLINE_ACCESS
 
 
 @dataclass(frozen=True)
@@ -78,6 +47,31 @@ class CodeRefused(StrEnum):
     OVERTAKEN = "overtaken"
 
 
+_CODES = AuthorizationCode.__table__.c
+# What the rows of person and client say themselves; the other columns are given.
+_EPOCHS = {"user_id": User.id, "user_epoch": User.epoch, "client_id": Client.id, "client_epoch": Client.epoch}
+_UNKNOWN_AT_FIRST = {"sender_constraint_key", "used_at", "family_id"}
+_GIVEN = {
+    column.name: bindparam(f"new_{column.name}", type_=column.type)
+    for column in _CODES
+    if column.name not in _UNKNOWN_AT_FIRST | _EPOCHS.keys()
+}
+# A statement after the session's lock: what it reads is not older than the lock, however long that was waited for.
+_ISSUE = (
+    insert(AuthorizationCode)
+    .from_select(
+        [*_EPOCHS, *_GIVEN],
+        select(*_EPOCHS.values(), *_GIVEN.values())
+        .join(Client, and_(Client.id == bindparam("client", type_=String()), Client.disabled_at.is_(None)))
+        .where(
+            User.id == bindparam("person", type_=String()),
+            User.epoch == bindparam("expected_epoch", type_=BigInteger()),
+        ),
+    )
+    .returning(AuthorizationCode.id)
+)
+
+
 def issue_code(
     tx: Tx, *, request: CodeRequest, session_id: str, expected_epoch: int, settings: Settings, now: datetime
 ) -> Secret | CodeRefused:
@@ -85,273 +79,51 @@ def issue_code(
 
     `expected_epoch` is the person's epoch when the session was looked up for this request.
     """
-    session = _lock_live_session(tx, session_id, settings, now)
+    session = lock_live_session(tx, session_id, settings, now)
     if session is None:
         return CodeRefused.SESSION_OVER
-    # A statement after the lock: what it reads is not older than the lock, however long that was waited for.
-    epochs = tx.execute(
-        select(User.epoch, Client.epoch)
-        .join(Client, and_(Client.id == request.client_id, Client.disabled_at.is_(None)))
-        .where(User.id == session.user_id)
-    ).one_or_none()
-    if epochs is None or epochs[0] != expected_epoch:
-        return CodeRefused.OVERTAKEN
     secret = new_secret()
-    code = AuthorizationCode(
-        id=new_identifier(shard_key_in(session.user_id), now),
-        secret_hash=hash_secret(secret.reveal()),
-        client_id=request.client_id,
-        user_id=session.user_id,
-        session_id=session.id,
-        user_epoch=epochs[0],
-        client_epoch=epochs[1],
-        redirect_uri=request.redirect_uri,
-        redirect_uri_was_sent=request.redirect_uri_was_sent,
-        scope=request.scope,
-        resources=request.resources,
-        claims_request=request.claims_request,
-        nonce=request.nonce,
-        code_challenge=request.code_challenge,
-        device_name=request.device.device_name,
-        os_name=request.device.os_name,
-        agent_name=request.device.agent_name,
-        ip_address=request.device.ip_address,
-        auth_time=session.auth_time,
-        amr=session.amr,
-        acr=session.acr,
-        created_at=now,
-        expires_at=now + settings.authorization_code_lifetime,
-    )
-    tx.add(code)
-    tx.flush()
-    return Secret(make_handle(code.id, secret))
-
-
-def redeem_code(
-    tx: Tx,
-    *,
-    code: str,
-    client: ClientTerms,
-    redirect_uri: str | None,
-    code_verifier: str | None,
-    settings: Settings,
-    keyring: Keyring,
-    now: datetime,
-) -> Issued | Refused:
-    """Exchange a code for a family (RFC 6749 §4.1.3). The client is authenticated. The caller commits in every case.
-
-    A refusal leaves a mark when the code was used before: its family is revoked in the same transaction.
-    """
-    parts = split_handle(code)
-    if parts is None:
-        return refuse_grant("not one of our codes")
-    code_id, secret = parts
-    offered = _find_offered(tx, code_id)
-    if offered is None or not secret_matches(secret.reveal(), offered.secret_hash):
-        return refuse_grant("unknown code")
-    if mismatch := _find_mismatch(offered, client, redirect_uri, code_verifier):
-        return refuse_grant(mismatch)
-    # Locks from the top: the user (an app session may start), the session, then the code is read again.
-    user = lock_user(tx, offered.user_id)
-    surplus: list[str] = []
-    if makes_app_session(client, offered.scope):
-        surplus = lock_surplus(
-            tx,
-            user_id=offered.user_id,
-            client=client,
-            parent_id=offered.session_id,
-            policy=SessionPolicy.of(settings),
-            now=now,
-        )
-    session = _lock_live_session(tx, offered.session_id, settings, now)
-    row = run(tx, _READ_UNDER_LOCK, {"code": code_id}).one_or_none()
-    if row is None:  # expired long ago, and purged meanwhile
-        return refuse_grant("unknown code")
-    found, client = _Code(*row[: len(_CODE)]), ClientTerms(*row[len(_CODE) :])
-    if found.used_at is not None:
-        return _refuse_reuse(tx, offered, found.family_id, settings, now)
-    if found.expires_at <= now:
-        return refuse_grant("expired code")
-    if user is None or user.disabled_at or user.deleted_at or user.epoch != found.user_epoch:
-        return refuse_grant("the person's account changed since")
-    if session is None:
-        return refuse_grant("the session ended since")
-    if refusal := _find_changed_client(found, client):
-        return refuse_grant(refusal)
-    end_surplus(tx, user_id=user.id, client=client, surplus=surplus, settings=settings, now=now)
-    issued = _redeem(
-        tx, found, client=client, user=user, parent_id=session.id, settings=settings, keyring=keyring, now=now
-    )
-    claimed = run(tx, _CLAIM, {"code": code_id, "now": now, "family": issued.family_id})
-    if claimed.rowcount != 1:  # impossible under the session lock; if it happens, nothing of this may stand
-        raise AssertionError("a code was used twice under its session's lock")
-    return issued
-
-
-class _Offered(NamedTuple):
-    """What a code says of itself for ever: who may redeem it, whose it is, and what it asks for."""
-
-    secret_hash: bytes
-    client_id: str
-    user_id: str
-    session_id: str
-    redirect_uri: str
-    redirect_uri_was_sent: bool
-    code_challenge: str | None
-    scope: tuple[str, ...]
-
-
-class _Code(NamedTuple):
-    """What a code is worth, as it was read under the session's lock."""
-
-    used_at: datetime | None
-    expires_at: datetime
-    family_id: str | None
-    user_epoch: int
-    client_epoch: int | None
-    scope: tuple[str, ...]
-    resources: list[str]
-    claims_request: dict[str, Any]
-    nonce: str | None
-    auth_time: datetime
-    amr: list[str]
-    acr: str | None
-    sender_constraint_key: str | None
-    device_name: str
-    os_name: str
-    agent_name: str
-    ip_address: str
-
-
-_IS_IT = AuthorizationCode.id == bindparam("code", type_=String())
-_CODE = tuple(getattr(AuthorizationCode, name) for name in _Code._fields)
-_FIND_OFFERED = select(*(getattr(AuthorizationCode, name) for name in _Offered._fields)).where(_IS_IT)
-_READ_UNDER_LOCK = select(*_CODE, *CLIENT_TERMS).join(Client, Client.id == AuthorizationCode.client_id).where(_IS_IT)
-_CLAIM = (
-    update(AuthorizationCode)
-    .where(_IS_IT, AuthorizationCode.used_at.is_(None))
-    .values(used_at=bindparam("now", type_=UTCDateTime()), family_id=bindparam("family", type_=String()))
-)
-
-
-def _find_offered(tx: Tx, code_id: str) -> _Offered | None:
-    row = run(tx, _FIND_OFFERED, {"code": code_id}).one_or_none()
-    return None if row is None else _Offered._make(row)
-
-
-def _find_mismatch(
-    code: _Offered, client: ClientTerms, redirect_uri: str | None, code_verifier: str | None
-) -> str | None:
-    """Why this caller can't be the one the code was meant for. Changes nothing: someone else's try costs nobody."""
-    if code.client_id != client.id:
-        return "code of another client"
-    # RFC 6749 §4.1.3: identical to the one in the authorization request, required if it was sent there.
-    if redirect_uri != code.redirect_uri and (redirect_uri is not None or code.redirect_uri_was_sent):
-        return "redirect_uri differs"
-    if code.code_challenge is None:
-        # RFC 9700 §4.8.2: a verifier without a challenge is a downgrade attack.
-        return "code_verifier without code_challenge" if code_verifier is not None else None
-    if code_verifier is None or not _VERIFIER.match(code_verifier):
-        return "code_verifier missing or malformed"
-    challenge = base64url(hashlib.sha256(code_verifier.encode("ascii")).digest())  # RFC 7636 §4.6
-    return None if hmac.compare_digest(challenge, code.code_challenge) else "code_verifier does not match"
-
-
-def _find_changed_client(code: _Code, client: ClientTerms) -> str | None:
-    """Why the client gets nothing for this code any more, though it was issued for it.
-
-    The client was read under the session's lock, after it was authenticated: whoever disabled it before is seen, and
-    whoever does so after waits for us, to end what we give.
-    """
-    # A version before this one wrote codes without the client's epoch.
-    if client.disabled_at is not None or code.client_epoch not in {None, client.epoch}:
-        return "the client was disabled since"
-    if AUTHORIZATION_CODE_GRANT not in client.grant_types:
-        return "the client may no longer use codes"
-    if client.sign_in_again_since is not None and code.auth_time < client.sign_in_again_since:
-        return "the client takes newer sign-ins only"
-    return None
-
-
-def _redeem(
-    tx: Tx,
-    code: _Code,
-    *,
-    client: ClientTerms,
-    user: LockedUser,
-    parent_id: str,
-    settings: Settings,
-    keyring: Keyring,
-    now: datetime,
-) -> Issued:
-    sweep_at = None
-    if makes_app_session(client, code.scope):
-        session_id = start_app_session(
-            tx,
-            user_id=user.id,
-            parent_id=parent_id,
-            client=client,
-            auth_time=code.auth_time,
-            amr=code.amr,
-            acr=code.acr,
-            device=Device(code.device_name, code.os_name, code.agent_name, code.ip_address),
-            policy=SessionPolicy.today(tx, settings),
-            now=now,
-        )
-        audit.record(
-            tx,
-            "app_signed_in",
-            now=now,
-            user_id=user.id,
-            client_id=client.id,
-            session_id=session_id,
-            actor="person",
-            ip_address=code.ip_address,
-            details={"approved_in": parent_id},
-        )
-    else:
-        session_id = parent_id
-        end_overdue_part(tx, user_id=user.id, session_id=parent_id, client=client, settings=settings, now=now)
-        by_time = computed_part_end(client, started_at=now, used_at=now)
-        sweep_at = by_time.at if by_time else None
-    return start_user_family(
+    code_id = new_identifier(shard_key_in(session.user_id), now)
+    issued = run(
         tx,
-        authorized=Authorized(*(getattr(code, name) for name in Authorized._fields)),
-        client=client,
-        user_id=user.id,
-        sub=subject_for(user.sub, client),
-        session_id=session_id,
-        participation=join(tx, session_id=session_id, client_id=client.id, now=now, sweep_at=sweep_at),
-        settings=settings,
-        keyring=keyring,
-        now=now,
-    )
+        _ISSUE,
+        {
+            "person": session.user_id,
+            "expected_epoch": expected_epoch,
+            "client": request.client_id,
+            "new_id": code_id,
+            "new_secret_hash": hash_secret(secret.reveal()),
+            "new_session_id": session.id,
+            "new_redirect_uri": request.redirect_uri,
+            "new_redirect_uri_was_sent": request.redirect_uri_was_sent,
+            "new_scope": request.scope,
+            "new_resources": request.resources,
+            "new_claims_request": request.claims_request,
+            "new_nonce": request.nonce,
+            "new_code_challenge": request.code_challenge,
+            "new_device_name": request.device.device_name,
+            "new_os_name": request.device.os_name,
+            "new_agent_name": request.device.agent_name,
+            "new_ip_address": request.device.ip_address,
+            "new_auth_time": session.auth_time,
+            "new_amr": session.amr,
+            "new_acr": session.acr,
+            "new_created_at": now,
+            "new_expires_at": now + settings.authorization_code_lifetime,
+        },
+    ).one_or_none()
+    if issued is None:
+        return CodeRefused.OVERTAKEN
+    return Secret(make_handle(code_id, secret))
 
 
-def makes_app_session(client: Client | ClientTerms, scope: tuple[str, ...]) -> bool:
+def makes_app_session(client: ClientTerms | AskingClient, scope: tuple[str, ...]) -> bool:
     """Whether redeeming a code starts a session of the app's own instead of using the browser's (design §3)."""
     may_refresh = REFRESH_GRANT in client.grant_types
     return may_refresh and (OFFLINE_ACCESS in scope or client.refresh_binding is RefreshBinding.STANDALONE)
 
 
-def _refuse_reuse(tx: Tx, code: _Offered, family_id: str | None, settings: Settings, now: datetime) -> Refused:
-    # RFC 6749 §4.1.2, §10.5: revoke what the first redemption gave; one of the two was not the client.
-    family = tx.get(TokenFamily, family_id) if family_id else None
-    if family is not None:
-        revoke_family(tx, family=family, reason=EndReason.CODE_REUSED, actor="code", settings=settings, now=now)
-    audit.record(
-        tx,
-        "code_reused",
-        now=now,
-        user_id=code.user_id,
-        client_id=code.client_id,
-        session_id=code.session_id,
-        details={"family": family_id},
-    )
-    return refuse_grant(EndReason.CODE_REUSED.value)
-
-
-class _LiveSession(NamedTuple):
+class LiveBrowserSession(NamedTuple):
     """A live browser session of a person who may sign in, locked."""
 
     id: str
@@ -361,17 +133,17 @@ class _LiveSession(NamedTuple):
     acr: str | None
 
 
-def _lock_live_session(tx: Tx, session_id: str, settings: Settings, now: datetime) -> _LiveSession | None:
+def lock_live_session(tx: Tx, session_id: str, settings: Settings, now: datetime) -> LiveBrowserSession | None:
     statement = _lock_if_live(SessionPolicy.of(settings))
     row = run(tx, statement, {"session": session_id, "now": to_microseconds(now)}).one_or_none()
-    return None if row is None else _LiveSession._make(row)
+    return None if row is None else LiveBrowserSession._make(row)
 
 
 @lru_cache(maxsize=8)
 def _lock_if_live(policy: SessionPolicy) -> Select[*tuple[Any, ...]]:
     may_sign_in = (User.id == Session.user_id, User.disabled_at.is_(None), User.deleted_at.is_(None))
     return (
-        select(*(getattr(Session, name) for name in _LiveSession._fields))
+        select(*(getattr(Session, name) for name in LiveBrowserSession._fields))
         .where(
             Session.id == bindparam("session", type_=String()),
             Session.kind == SessionKind.BROWSER,

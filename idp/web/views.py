@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
+from idp.clients import AskingClient
 from idp.db.models import Client
 from idp.kit.uris import find_web_uri_problem, origin_of
 from idp.sessions import CurrentSession
@@ -30,7 +31,7 @@ class ClientCard:
         return (origin_of(self.logo_url),) if self.logo_url else ()
 
 
-def client_card(client: Client, redirect_uri: str | None = None) -> ClientCard:
+def client_card(client: Client | AskingClient, redirect_uri: str | None = None) -> ClientCard:
     """A client's card. Links that are no web addresses are left out: `javascript:` would run in our origin."""
     return ClientCard(
         name=client.name or client.id,

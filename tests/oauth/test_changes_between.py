@@ -74,8 +74,8 @@ def test_an_approval_that_is_overtaken_gives_neither_consent_nor_code_and_its_pa
 
     assert overtaken.location.startswith("/login?")
     assert provider.heart.all(AuthorizationCode) == []
-    with provider.heart.database.reading() as tx:
-        assert clients.find_consent(tx, ada.id, rp.id) is None
+    with provider.heart.database.single_reads() as statements:
+        assert clients.find_consent(statements, ada.id, rp.id) is None
     assert [row.used_at for row in provider.heart.all(StoredRequest)] == [None]
     assert rp.redeem(provider.walk(signed_in, overtaken).code).access_token
 

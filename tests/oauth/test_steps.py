@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from idp import clients
-from idp.db.models import Client, Consent, RefreshBinding, User
+from idp.clients import AskingClient
+from idp.db.models import Consent, RefreshBinding, User
 from idp.oauth.authorize_request import AuthorizeRequest
 from idp.oauth.claims_request import ClaimsRequest
 from idp.oauth.next_step import AskConsent, IssueCode, Refuse, ShowLogin, next_step
@@ -18,7 +19,13 @@ from tests.support.pages import Page, Visitor
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 SIGNED_IN_AT = NOW - timedelta(hours=1)
-CLIENT = Client(
+
+
+def _client(**given: Any) -> AskingClient:
+    return AskingClient(**{**dict.fromkeys(AskingClient._fields), **given})
+
+
+CLIENT = _client(
     id="c",
     scopes=("openid", "email", "offline_access"),
     token_endpoint_auth_method="client_secret_basic",
@@ -26,7 +33,7 @@ CLIENT = Client(
     refresh_binding=RefreshBinding.SESSION,
     is_first_party=False,
 )
-NATIVE = Client(
+NATIVE = _client(
     id="n",
     scopes=("openid", "offline_access"),
     token_endpoint_auth_method="none",
@@ -60,7 +67,7 @@ def step(
     session: CurrentSession | None = SESSION,
     consented: tuple[str, ...] | None = ALL,
     *,
-    client: Client = CLIENT,
+    client: AskingClient = CLIENT,
     prompt: str = "",
     is_approved: bool = False,
     **request: Any,

@@ -21,8 +21,9 @@ from idp.db.models import (
 from idp.kit.opaque import base64url
 from idp.sessions import StartedSession
 from idp.tokens import Issued, Refused
-from idp.tokens.codes import CodeRefused, _Code, _find_changed_client, _find_mismatch, _Offered, makes_app_session
+from idp.tokens.codes import CodeRefused, makes_app_session
 from idp.tokens.issued import access_expiry
+from idp.tokens.redemption import _Code, _find_changed_client, _find_mismatch, _Offered
 from tests.support.heart import REDIRECT, START, Heart, terms_of
 
 VERIFIER = "v" * 43
@@ -93,7 +94,7 @@ def test_a_client_that_changed_gets_nothing_for_a_code_from_before(
 def test_an_app_session_is_for_who_may_refresh_and_is_not_bound_to_the_browser(
     binding: RefreshBinding, scope: tuple[str, ...], grants: tuple[str, ...]
 ) -> None:
-    client = Client(grant_types=grants, refresh_binding=binding)
+    client = terms_of(Client(grant_types=grants, refresh_binding=binding))
 
     is_free = binding is RefreshBinding.STANDALONE or "offline_access" in scope
     assert makes_app_session(client, scope) == ("refresh_token" in grants and is_free)
