@@ -17,6 +17,7 @@ pytest_plugins = [
     "tests.support.economy",  # before those that import it
     "tests.support.databases",
     "tests.support.heart",
+    "tests.support.logs",
     "tests.support.pages",
     "tests.support.receivers",
     "tests.support.characters",  # after those that it imports

@@ -17,6 +17,11 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+@pytest.fixture(autouse=True)
+def _logs_of_before(restored_logging: None) -> None:
+    """Some commands set up logging, here into what is only this test's standard error."""
+
+
 @pytest.fixture
 def blank(blank_database_url: str, tmp_path: Path) -> Shell:
     """A machine on which nothing was set up."""

@@ -5,19 +5,15 @@
 
 import io
 import json
-import logging
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from idp.kit.clock import SystemClock
-from idp.kit.logs import configure_logs, remember_request
+from idp.kit.logs import configure_logs
 from idp.web.services import Services
 from tests.operation.nodes import Node, OpenNode
 from tests.operation.probes import OpenProvider, ProbedNode
@@ -40,21 +36,6 @@ class LogStream(io.StringIO):
     def clear(self) -> None:
         self.seek(0)
         self.truncate()
-
-
-@pytest.fixture
-def restored_logging() -> Iterator[None]:
-    """Everything that `configure_logs` changes in a process is put back."""
-    root, before = logging.getLogger(), structlog.get_config() if structlog.is_configured() else None
-    handlers, level, hooks = list(root.handlers), root.level, (sys.excepthook, threading.excepthook)
-    yield
-    logging.captureWarnings(False)
-    root.handlers[:], root.level = handlers, level
-    sys.excepthook, threading.excepthook = hooks
-    structlog.reset_defaults()
-    if before is not None:
-        structlog.configure(**before)
-    remember_request("")
 
 
 @pytest.fixture

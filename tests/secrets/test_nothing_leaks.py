@@ -21,7 +21,7 @@ from sqlalchemy import event, select
 
 from idp.db.models import Base
 from idp.kit import logs
-from tests.operation.conftest import LogStream, open_log, restored_logging  # noqa: F401  fixtures
+from tests.operation.conftest import LogStream, open_log  # noqa: F401  a fixture
 from tests.support.characters import Provider, RelyingParty
 from tests.support.heart import HandClock
 from tests.support.pages import PASSWORD
