@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from idp.cli import waiting
 from tests.cli.shell import SECRET, Shell
 from tests.support.heart import Heart
 
@@ -20,6 +21,12 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _logs_of_before(restored_logging: None) -> None:
     """Some commands set up logging, here into what is only this test's standard error."""
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`idp serve` and `idp worker` look for the database once, instead of for a minute."""
+    monkeypatch.setattr(waiting, "LONGEST_WAIT_SECONDS", 0.0)
 
 
 @pytest.fixture

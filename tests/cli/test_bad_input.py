@@ -138,7 +138,7 @@ def test_unknown_commands_are_named(shell: Shell) -> None:
     "address",
     ["postgresql://idp:hunter2@127.0.0.1:1/idp", "sqlite:////proc/nowhere/idp.sqlite3"],
 )
-def test_every_command_says_so_when_the_database_is_closed(address: str) -> None:
+def test_every_command_says_so_when_the_database_is_closed(address: str, impatient: None) -> None:
     shell = Shell({"IDP_SECRET": SECRET, "IDP_DATABASE_URL": address})
 
     for name, (_, words) in ALL.items():

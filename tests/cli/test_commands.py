@@ -297,7 +297,7 @@ def test_nobody_is_told_apart_from_a_typing_mistake(shell: Shell) -> None:
 # ── errors ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_database_that_is_away_is_told_plainly(tmp_path: Path) -> None:
+def test_a_database_that_is_away_is_told_plainly(impatient: None) -> None:
     shell = Shell({"IDP_SECRET": SECRET, "IDP_DATABASE_URL": "postgresql://idp:hunter2@127.0.0.1:1/idp"})
 
     for command in (["init"], ["users", "list"], ["serve"], ["worker"]):
