@@ -12,7 +12,7 @@ from idp.kit.opaque import Secret
 from idp.sessions import Device, SignInRefused, StartedSession, start_browser_session
 from idp.users import (
     checks_for,
-    find_by_login_name,
+    find_known_person,
     needs_rehash,
     normalize_login_name,
     refund_guess,
@@ -51,7 +51,7 @@ PasswordAnswer = ProvenPerson | WrongPair | TooManyGuesses
 def check_password(services: Services, *, name: str, password: Secret, device: Device, now: datetime) -> PasswordAnswer:
     """Check a pair. Two short transactions around the hash. Raises PasswordChecksBusy when the machine is too busy."""
     with services.database.transaction() as tx:
-        user = find_by_login_name(tx, name)
+        user = find_known_person(tx, name)
         # One budget for all names of a person: e-mail and username must not give twice the guesses.
         person = user.id if user else normalize_login_name(name)
         verdict = reserve_guess(

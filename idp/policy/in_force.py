@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import select
 
 from idp.db.engine import Tx
 from idp.db.models import Client, PolicyValue
+from idp.db.once import run
 from idp.db.types import from_microseconds
 from idp.policy.in_statement import SIGN_IN_AGAIN_SINCE
 from idp.policy.knobs import KNOBS, Knob, Value, from_integer
@@ -63,11 +65,19 @@ def list_in_force(tx: Tx, settings: Settings, *, client: Client | None = None) -
     return rows
 
 
-def _decided(tx: Tx) -> Mapping[str, PolicyValue]:
-    return {row.name: row for row in tx.scalars(select(PolicyValue).execution_options(populate_existing=True))}
+class _Decided(NamedTuple):
+    value: int
+    set_at: datetime
 
 
-def _state(decided: Mapping[str, PolicyValue], settings: Settings) -> PolicyState:
+_DECIDED = select(PolicyValue.name, PolicyValue.value, PolicyValue.set_at)
+
+
+def _decided(tx: Tx) -> Mapping[str, _Decided]:
+    return {row.name: _Decided(row.value, row.set_at) for row in run(tx, _DECIDED, {})}
+
+
+def _state(decided: Mapping[str, _Decided], settings: Settings) -> PolicyState:
     values = {
         knob.name: from_integer(knob, decided[knob.name].value)
         for knob in KNOBS

@@ -6,15 +6,18 @@ Without it, tools that sign in anew on every machine and in every build leave hu
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, literal, or_, select
+from sqlalchemy import BigInteger, Select, String, bindparam, case, func, or_, select
 from sqlalchemy.orm import aliased
 
 from idp import mail
 from idp.clients import ClientTerms
 from idp.db.engine import Tx
 from idp.db.models import Client, EndReason, Session, SessionKind, TokenFamily
-from idp.db.types import micros
+from idp.db.once import run
+from idp.db.types import micros, to_microseconds
 from idp.policy import value_in_force
 from idp.sessions.end import Actor, Ended, end_sessions, lock_sessions
 from idp.sessions.policy import SessionPolicy, is_live
@@ -29,31 +32,42 @@ def lock_surplus(
     The caller holds the user's lock, so that no other can start meanwhile. When some must go, they and the parent are
     locked together, in the order of their ids: the parent alone first could meet an end that holds one of them.
     """
-    if client.app_sessions_per_client is not None:
-        cap: ColumnElement[int] = literal(client.app_sessions_per_client)
-    else:
-        cap = value_in_force("app_sessions_per_client", policy.app_sessions_per_client)
-    app = aliased(Client)
-    used_at = (
-        select(func.max(micros(TokenFamily.last_used_at))).where(TokenFamily.session_id == Session.id).scalar_subquery()
-    )
-    active_at = micros(Session.last_active_at)
-    rows = tx.execute(
-        select(Session.id, cap)
-        .join(app, app.id == Session.client_id)
-        .where(
-            Session.user_id == user_id,
-            Session.kind == SessionKind.APP,
-            Session.client_id == client.id,
-            cap > 0,
-            is_live(now, policy, client=app),
-        )
-        .order_by(case((used_at > active_at, used_at), else_=active_at).desc(), Session.id.desc())
-    ).all()
+    asked = {
+        "person": user_id,
+        "client": client.id,
+        "own_cap": client.app_sessions_per_client,
+        "now": to_microseconds(now),
+    }
+    rows: Sequence[tuple[Any, ...]] = run(tx, _latest_first(policy), asked).all()
     surplus = [row[0] for row in rows[rows[0][1] - 1 :]] if rows else []
     if surplus:
         lock_sessions(tx, user_id, or_(Session.id.in_(surplus), Session.id == parent_id))
     return surplus
+
+
+@lru_cache(maxsize=8)
+def _latest_first(policy: SessionPolicy) -> Select[*tuple[Any, ...]]:
+    app = aliased(Client)
+    cap = func.coalesce(
+        bindparam("own_cap", type_=BigInteger()),
+        value_in_force("app_sessions_per_client", policy.app_sessions_per_client),
+    )
+    used_at = (
+        select(func.max(micros(TokenFamily.last_used_at))).where(TokenFamily.session_id == Session.id).scalar_subquery()
+    )
+    active_at = micros(Session.last_active_at)
+    return (
+        select(Session.id, cap)
+        .join(app, app.id == Session.client_id)
+        .where(
+            Session.user_id == bindparam("person", type_=String()),
+            Session.kind == SessionKind.APP,
+            Session.client_id == bindparam("client", type_=String()),
+            cap > 0,
+            is_live(bindparam("now", type_=BigInteger()), policy, client=app),
+        )
+        .order_by(case((used_at > active_at, used_at), else_=active_at).desc(), Session.id.desc())
+    )
 
 
 def end_surplus(

@@ -8,12 +8,25 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Dialect, LargeBinary, String, and_, bindparam, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Dialect,
+    LargeBinary,
+    String,
+    Update,
+    and_,
+    bindparam,
+    or_,
+    select,
+    update,
+)
 
 from idp.db.engine import SingleStatements, Tx
 from idp.db.fixed import FixedStatement
 from idp.db.models import Session, SessionKind, User
-from idp.db.types import micros, to_microseconds
+from idp.db.once import run
+from idp.db.types import UTCDateTime, micros, to_microseconds
 from idp.kit.opaque import Secret, hash_secret, make_handle, new_secret, split_handle
 from idp.sessions.policy import PAGE_TOUCH_INTERVAL, SessionPolicy, is_live
 
@@ -102,10 +115,7 @@ def _owner_of_cookie(dialect: Dialect, policy: SessionPolicy) -> FixedStatement:
         .where(
             Session.id == bindparam("id", type_=String()),
             Session.kind == SessionKind.BROWSER,
-            or_(
-                Session.secret_hash == hashed,
-                and_(Session.previous_secret_hash == hashed, micros(Session.previous_secret_until) > moment),
-            ),
+            has_cookie_secret(hashed, moment),
             is_live(moment, policy),
             User.disabled_at.is_(None),
             User.deleted_at.is_(None),
@@ -130,22 +140,40 @@ def _owner_of_cookie(dialect: Dialect, policy: SessionPolicy) -> FixedStatement:
     return FixedStatement(statement, columns, dialect, row=_Found._make)
 
 
-def has_cookie_secret(secret: Secret, now: datetime) -> ColumnElement[bool]:
-    """SQL: whether a session's cookie secret is this one, or was until a renewal less than 30 s ago."""
-    hashed = hash_secret(secret.reveal())
+def has_cookie_secret(hashed: ColumnElement[bytes], moment: ColumnElement[int]) -> ColumnElement[bool]:
+    """SQL: whether a session's cookie secret has this hash, or had it until a renewal less than 30 s ago."""
     return or_(
         Session.secret_hash == hashed,
-        and_(Session.previous_secret_hash == hashed, Session.previous_secret_until > now),
+        and_(Session.previous_secret_hash == hashed, micros(Session.previous_secret_until) > moment),
     )
+
+
+_IS_IT = Session.id == bindparam("session", type_=String())
+_TOUCH = (
+    update(Session)
+    .where(_IS_IT, Session.ended_at.is_(None), Session.last_active_at < bindparam("now", type_=UTCDateTime()))
+    .values(last_active_at=bindparam("now", type_=UTCDateTime()))
+)
 
 
 def touch(tx: Tx, *, session_id: str, now: datetime) -> None:
     """Note activity. A transaction of its own, so that no hot path ever holds the session row (design §5)."""
-    tx.execute(
+    run(tx, _TOUCH, {"session": session_id, "now": now})
+
+
+def _renewal(previous: Any) -> Update:
+    return (
         update(Session)
-        .where(Session.id == session_id, Session.ended_at.is_(None), Session.last_active_at < now)
-        .values(last_active_at=now)
+        .where(_IS_IT, Session.ended_at.is_(None))
+        .values(
+            previous_secret_hash=previous,
+            previous_secret_until=bindparam("until", type_=UTCDateTime()),
+            secret_hash=bindparam("hashed", type_=LargeBinary()),
+        )
     )
+
+
+_RENEW_AND_KEEP, _RENEW = _renewal(Session.secret_hash), _renewal(None)
 
 
 def renew_secret(tx: Tx, *, session_id: str, now: datetime, keep_previous: bool) -> Secret:
@@ -155,16 +183,15 @@ def renew_secret(tx: Tx, *, session_id: str, now: datetime, keep_previous: bool)
     "sign out everywhere else" needs: whoever copied the cookie is somewhere else.
     """
     secret = new_secret()
-    changed = tx.execute(
-        update(Session)
-        .where(Session.id == session_id, Session.ended_at.is_(None))
-        .values(
-            previous_secret_hash=Session.secret_hash if keep_previous else None,
-            previous_secret_until=now + PREVIOUS_SECRET_GRACE if keep_previous else None,
-            secret_hash=hash_secret(secret.reveal()),
-        )
-        .returning(Session.id)
-    ).one_or_none()
-    if changed is None:
+    changed = run(
+        tx,
+        _RENEW_AND_KEEP if keep_previous else _RENEW,
+        {
+            "session": session_id,
+            "hashed": hash_secret(secret.reveal()),
+            "until": now + PREVIOUS_SECRET_GRACE if keep_previous else None,
+        },
+    )
+    if changed.rowcount != 1:
         raise LookupError("no live session to renew: lock and check it first")
     return Secret(make_handle(session_id, secret))

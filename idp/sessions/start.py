@@ -8,15 +8,17 @@ everywhere" raises the epoch under the same lock, so a sign-in that was half don
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import String, bindparam, insert, select, update
+from sqlalchemy import JSON, BigInteger, Boolean, LargeBinary, Select, String, bindparam, insert, select, update
 
 from idp import audit
 from idp.clients import ClientTerms
 from idp.db.engine import Tx
 from idp.db.models import EndReason, Session, SessionKind, User
 from idp.db.once import run
+from idp.db.types import UTCDateTime, to_microseconds
 from idp.kit.identifiers import new_identifier, shard_key_in
 from idp.kit.opaque import Secret, hash_secret, make_handle, new_secret, split_handle
 from idp.sessions.end import Actor, Ended, end_sessions
@@ -80,7 +82,7 @@ def start_browser_session(
         return SignInRefused.ACCOUNT_CLOSED
     if user.epoch != expected_epoch:
         return SignInRefused.OVERTAKEN
-    previous = _lock_previous(tx, previous_handle, policy, now)
+    previous = _lock_previous(tx, previous_handle, settings, now)
     if previous is not None and previous.user_id == user_id:
         handle = _reauthenticate(tx, previous, amr=amr, acr=acr, keep_signed_in=keep_signed_in, policy=policy, now=now)
         _record(tx, "reauthenticated", user_id, previous.id, device, amr, now)
@@ -207,27 +209,57 @@ def lock_user(tx: Tx, user_id: str) -> LockedUser | None:
     return None if row is None else LockedUser(*row)
 
 
-def _lock_previous(tx: Tx, handle: str | None, policy: SessionPolicy, now: datetime) -> Session | None:
+class _Previous(NamedTuple):
+    """The live session that this browser held before, locked."""
+
+    id: str
+    user_id: str
+    started_at: datetime
+    sweep_at: datetime
+
+
+def _lock_previous(tx: Tx, handle: str | None, settings: Settings, now: datetime) -> _Previous | None:
     parts = split_handle(handle) if handle else None
     if parts is None:
         return None
     session_id, secret = parts
-    return tx.scalars(
-        select(Session)
+    presented = {"session": session_id, "hashed": hash_secret(secret.reveal()), "now": to_microseconds(now)}
+    row = run(tx, _lock_held(SessionPolicy.of(settings)), presented).one_or_none()
+    return None if row is None else _Previous._make(row)
+
+
+@lru_cache(maxsize=8)
+def _lock_held(policy: SessionPolicy) -> Select[*tuple[Any, ...]]:
+    moment = bindparam("now", type_=BigInteger())
+    return (
+        select(*(getattr(Session, name) for name in _Previous._fields))
         .where(
-            Session.id == session_id,
+            Session.id == bindparam("session", type_=String()),
             Session.kind == SessionKind.BROWSER,
-            has_cookie_secret(secret, now),
-            is_live(now, policy),
+            has_cookie_secret(bindparam("hashed", type_=LargeBinary()), moment),
+            is_live(moment, policy),
         )
         .with_for_update(key_share=True, of=Session)
-        .execution_options(populate_existing=True)
-    ).one_or_none()
+    )
+
+
+_REAUTHENTICATE = (
+    update(Session)
+    .where(Session.id == bindparam("session", type_=String()))
+    .values(
+        auth_time=bindparam("now", type_=UTCDateTime()),
+        last_active_at=bindparam("now", type_=UTCDateTime()),
+        amr=bindparam("proven_by", type_=JSON()),
+        acr=bindparam("proven_as", type_=String()),
+        keep_signed_in=bindparam("kept", type_=Boolean()),
+        sweep_at=bindparam("look_at", type_=UTCDateTime()),
+    )
+)
 
 
 def _reauthenticate(
     tx: Tx,
-    session: Session,
+    session: _Previous,
     *,
     amr: list[str],
     acr: str | None,
@@ -236,18 +268,18 @@ def _reauthenticate(
     now: datetime,
 ) -> Secret:
     # The absolute end stays where it was: `started_at` never moves.
-    session.keep_signed_in = keep_signed_in
-    tx.execute(
-        update(Session)
-        .where(Session.id == session.id)
-        .values(
-            auth_time=now,
-            amr=amr,
-            acr=acr,
-            last_active_at=now,
-            keep_signed_in=keep_signed_in,
-            sweep_at=min(session.sweep_at, now + policy.idle_lifetime(session, None)),
-        )
+    today = Timed(SessionKind.BROWSER, keep_signed_in, auth_time=now, started_at=session.started_at)
+    run(
+        tx,
+        _REAUTHENTICATE,
+        {
+            "session": session.id,
+            "now": now,
+            "proven_by": amr,
+            "proven_as": acr,
+            "kept": keep_signed_in,
+            "look_at": min(session.sweep_at, now + policy.idle_lifetime(today, None)),
+        },
     )
     return renew_secret(tx, session_id=session.id, now=now, keep_previous=True)
 

@@ -6,7 +6,15 @@ start or end sessions, and never hashes a password inside a transaction: callers
 """
 
 from idp.users.accounts import UserProblem, create_user, replace_password_hash
-from idp.users.find import find_by_login_name, find_by_sub, find_user, list_users, normalize_login_name, subject_for
+from idp.users.find import (
+    find_by_login_name,
+    find_by_sub,
+    find_known_person,
+    find_user,
+    list_users,
+    normalize_login_name,
+    subject_for,
+)
 from idp.users.guesses import GuessVerdict, refund_guess, reserve_guess
 from idp.users.lifecycle import delete_user, disable_user, enable_user, set_password
 from idp.users.passwords import (
@@ -31,6 +39,7 @@ __all__ = [
     "enable_user",
     "find_by_login_name",
     "find_by_sub",
+    "find_known_person",
     "find_password_problem",
     "find_user",
     "hash_password",

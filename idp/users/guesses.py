@@ -11,17 +11,46 @@ from datetime import datetime, timedelta
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
-from sqlalchemy import case, delete, literal, update
+from sqlalchemy import String, bindparam, case, delete, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from idp.db.engine import Tx
 from idp.db.models import GuessBudget
+from idp.db.once import run
 from idp.db.types import UTCDateTime
 from idp.kit.keyring import Keyring
 from idp.kit.opaque import base64url
 from idp.settings import Settings
 
 _PURPOSE = "guess-budget"
+
+
+_IS_IT = GuessBudget.key == bindparam("budget", type_=String())
+_GIVE_BACK_ONE = update(GuessBudget).where(_IS_IT, GuessBudget.guesses > 0).values(guesses=GuessBudget.guesses - 1)
+_START_AFRESH = delete(GuessBudget).where(_IS_IT)
+
+
+def _count_one(insert: Any) -> Any:
+    now = bindparam("now", type_=UTCDateTime())
+    is_over = GuessBudget.window_started_at <= bindparam("one_window_ago", type_=UTCDateTime())
+    return (
+        insert(GuessBudget)
+        .values(key=bindparam("budget", type_=String()), window_started_at=now, guesses=1)
+        .on_conflict_do_update(
+            index_elements=[GuessBudget.key],
+            set_={
+                "guesses": case((is_over, 1), else_=GuessBudget.guesses + 1),
+                # A clock that stepped back must not prolong the window.
+                "window_started_at": case(
+                    (is_over | (GuessBudget.window_started_at > now), now), else_=GuessBudget.window_started_at
+                ),
+            },
+        )
+        .returning(GuessBudget.guesses, GuessBudget.window_started_at)
+    )
+
+
+_COUNT = {"sqlite": _count_one(sqlite.insert), "postgresql": _count_one(postgresql.insert)}
 
 
 @dataclass(frozen=True)
@@ -55,17 +84,8 @@ def refund_guess(tx: Tx, *, person: str, address: str, keyring: Keyring) -> None
 
     Only this one: an attacker with an account of their own must not wash an address clean by signing in.
     """
-    tx.execute(
-        update(GuessBudget)
-        .where(GuessBudget.key == _key(keyring, "address", _network_of(address)), GuessBudget.guesses > 0)
-        .values(guesses=GuessBudget.guesses - 1)
-        .execution_options(synchronize_session=False)
-    )
-    tx.execute(
-        delete(GuessBudget)
-        .where(GuessBudget.key == _key(keyring, "person", person))
-        .execution_options(synchronize_session=False)
-    )
+    run(tx, _GIVE_BACK_ONE, {"budget": _key(keyring, "address", _network_of(address))})
+    run(tx, _START_AFRESH, {"budget": _key(keyring, "person", person)})
 
 
 @dataclass(frozen=True)
@@ -75,25 +95,8 @@ class _Counted:
 
 
 def _count(tx: Tx, key: str, *, now: datetime, window: timedelta) -> _Counted:
-    insert: Any = postgresql.insert if tx.get_bind().dialect.name == "postgresql" else sqlite.insert
-    is_over = GuessBudget.window_started_at <= now - window
-    statement = (
-        insert(GuessBudget)
-        .values(key=key, window_started_at=now, guesses=1)
-        .on_conflict_do_update(
-            index_elements=[GuessBudget.key],
-            set_={
-                "guesses": case((is_over, 1), else_=GuessBudget.guesses + 1),
-                # A clock that stepped back must not prolong the window.
-                "window_started_at": case(
-                    (is_over | (GuessBudget.window_started_at > now), literal(now, UTCDateTime())),
-                    else_=GuessBudget.window_started_at,
-                ),
-            },
-        )
-        .returning(GuessBudget.guesses, GuessBudget.window_started_at)
-    )
-    row = tx.execute(statement).one()
+    statement = _COUNT[tx.get_bind().dialect.name]
+    row = run(tx, statement, {"budget": key, "now": now, "one_window_ago": now - window}).one()
     return _Counted(row.guesses, row.window_started_at)
 
 
