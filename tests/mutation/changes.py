@@ -3,7 +3,8 @@
 mutmut's operators and its settings (`[tool.mutmut]` in `pyproject.toml`) decide what is changed. Two things differ from
 `mutmut run`: functions under `@lru_cache`, `@property` and routes are changed too (the conditions of the one-statement
 refresh are such a function), and a change is put into the running process by giving the function other code, so
-that nothing is imported anew. `LEFT_OUT` says what is not changed, and why.
+that nothing is imported anew. So are statements that a module writes once (`tests.mutation.constants`). `LEFT_OUT` says
+what is not changed, and why.
 """
 
 import difflib
@@ -25,6 +26,8 @@ from mutmut.configuration import config
 from mutmut.mutation.file_mutation import Mutation, MutationVisitor, deep_replace
 from mutmut.mutation.mutators import mutation_operators
 from mutmut.mutation.pragma_handling import get_ignored_lines
+
+from tests.mutation.constants import find_dependants, is_statement
 
 _LOGGING = m.Call(func=m.Attribute(value=m.Name("log")))
 
@@ -57,14 +60,15 @@ HANDLES = frozenset(("connection", "database", "tx"))
 
 @dataclass(frozen=True)
 class Change:
-    """One function, changed in one place."""
+    """One function, or one constant that is a statement, changed in one place."""
 
     name: str  # idp.tokens.turns.decide#3
     identity: str  # the same for the same change of the same function, wherever it stands
     module: str
-    function: str  # `decide`, or `Class.method`
+    function: str  # `decide`, or `Class.method`, or the name of a constant
     path: str
-    lines: range  # a test that runs none of them cannot notice
+    line: int
+    lines: frozenset[int]  # a test that runs none of them cannot notice
     source: str
     diff: str
 
@@ -105,22 +109,20 @@ def _of_module(path: Path, wanted: Callable[[str], bool]) -> Iterator[Change]:
     wrapper.visit(visitor)
     parents, positions = wrapper.resolve(ParentNodeProvider), wrapper.resolve(PositionProvider)
     spans, raw = wrapper.resolve(ByteSpanPositionProvider), source.encode()
-    texts: dict[cst.FunctionDef, str] = {}
+    texts: dict[cst.CSTNode, str] = {}
     module = ".".join(path.with_suffix("").parts)
     numbers: dict[str, int] = {}
     seen: set[str] = set()
     for mutation in visitor.mutations:
-        function = mutation.contained_by_top_level_function
-        if not isinstance(function, cst.FunctionDef) or not _says_something(
-            mutation.original_node, mutation.mutated_node
-        ):
+        owner = mutation.contained_by_top_level_function or _assignment(mutation.original_node, parents)
+        if owner is None or not _says_something(mutation.original_node, mutation.mutated_node):
             continue
-        name = _name(function, parents)
-        if not wanted(f"{module}.{name}"):
+        name = _name(owner, parents)
+        if not wanted(f"{module}.{name}") or not (isinstance(owner, cst.FunctionDef) or is_statement(module, name)):
             continue
-        if function not in texts:
-            texts[function] = _text(wrapper.module, function)
-        before, after = texts[function], _changed(wrapper.module, function, mutation, spans, raw)
+        if owner not in texts:
+            texts[owner] = _text(wrapper.module, owner)
+        before, after = texts[owner], _changed(wrapper.module, owner, mutation, spans, raw)
         identity = hashlib.sha256(f"{module}.{name}\n{before}\n{after}".encode()).hexdigest()[:12]
         if before == after or identity in seen:
             continue
@@ -132,28 +134,41 @@ def _of_module(path: Path, wanted: Callable[[str], bool]) -> Iterator[Change]:
             module=module,
             function=name,
             path=str(path),
-            lines=_lines(mutation.original_node, parents, positions),
+            line=positions[mutation.original_node].start.line,
+            lines=_lines(mutation.original_node, parents, positions) | find_dependants(path, name).lines,
             source=after,
             diff=_diff(before, after),
         )
 
 
-def _text(module: cst.Module, function: cst.FunctionDef) -> str:
-    bare = function.with_changes(decorators=[], leading_lines=[], lines_after_decorators=[])
+def _assignment(node: cst.CSTNode, parents: Any) -> cst.SimpleStatementLine | None:
+    """The assignment of a module's name that a node stands in."""
+    while not isinstance(node, cst.SimpleStatementLine):
+        if node not in parents:
+            return None
+        node = parents[node]
+    first = node.body[0]
+    return node if isinstance(first, cst.Assign | cst.AnnAssign) and isinstance(parents[node], cst.Module) else None
+
+
+def _text(module: cst.Module, owner: cst.CSTNode) -> str:
+    bare = owner.with_changes(leading_lines=[])
+    if isinstance(bare, cst.FunctionDef):
+        bare = bare.with_changes(decorators=[], lines_after_decorators=[])
     return module.code_for_node(bare)
 
 
-def _changed(module: cst.Module, function: cst.FunctionDef, mutation: Mutation, spans: Any, raw: bytes) -> str:
-    """The changed function. Where the node's text stands in the file as it is, it is replaced there: that is quick."""
-    node, whole = spans[mutation.original_node], spans[function]
+def _changed(module: cst.Module, owner: cst.CSTNode, mutation: Mutation, spans: Any, raw: bytes) -> str:
+    """The owner, changed. Where the node's text stands in the file as it is, it is replaced there: that is quick."""
+    node, whole = spans[mutation.original_node], spans[owner]
     first, last = whole.start, whole.start + whole.length
     start, end = node.start, node.start + node.length
     if raw[start:end].decode() == module.code_for_node(mutation.original_node):
         beginning = raw.rfind(b"\n", 0, first) + 1
         new = module.code_for_node(mutation.mutated_node).encode()
         return textwrap.dedent((raw[beginning:start] + new + raw[end:last]).decode()) + "\n"
-    changed = deep_replace(function, mutation.original_node, mutation.mutated_node)
-    assert isinstance(changed, cst.FunctionDef)
+    changed = deep_replace(owner, mutation.original_node, mutation.mutated_node)
+    assert isinstance(changed, type(owner))
     return _text(module, changed)
 
 
@@ -185,13 +200,18 @@ def _is_prose(node: cst.CSTNode) -> bool:
     return isinstance(node, cst.SimpleString) and " " in node.value
 
 
-def _name(function: cst.FunctionDef, parents: Any) -> str:
-    block = parents[function]
-    owner = parents.get(block)
+def _name(function: cst.CSTNode, parents: Any) -> str:
+    if isinstance(function, cst.SimpleStatementLine):
+        first = function.body[0]
+        assert isinstance(first, cst.Assign | cst.AnnAssign)
+        target = first.targets[0].target if isinstance(first, cst.Assign) else first.target
+        return target.value if isinstance(target, cst.Name) else ""
+    assert isinstance(function, cst.FunctionDef)
+    owner = parents.get(parents[function])
     return f"{owner.name.value}.{function.name.value}" if isinstance(owner, cst.ClassDef) else function.name.value
 
 
-def _lines(node: cst.CSTNode, parents: Any, positions: Any) -> range:
+def _lines(node: cst.CSTNode, parents: Any, positions: Any) -> frozenset[int]:
     """The lines of the simple statement around a node; of a compound one, from its first line to the node's last."""
     last = positions[node].end.line
     around = node
@@ -199,18 +219,24 @@ def _lines(node: cst.CSTNode, parents: Any, positions: Any) -> range:
         around = parents[around]
     if isinstance(around, cst.SimpleStatementLine | cst.FunctionDef):  # of a function: its default values
         last = positions[around].end.line
-    return range(positions[around].start.line, last + 1)
+    return frozenset(range(positions[around].start.line, last + 1))
 
 
 def apply(change: Change) -> None:
-    """Put a change into this process. Everybody who holds the function has it changed."""
-    target = _function(change)
-    made: dict[str, Any] = {}
-    exec(compile(change.source, change.path, "exec"), target.__globals__, made)
-    changed = made[target.__name__]
-    target.__code__ = changed.__code__
-    target.__defaults__ = changed.__defaults__
-    target.__kwdefaults__ = changed.__kwdefaults__
+    """Put a change into this process. Everybody who holds the function has it changed; what is made of it is remade."""
+    names = vars(importlib.import_module(change.module))
+    if change.function in names and is_statement(change.module, change.function):
+        exec(compile(change.source, change.path, "exec"), names)
+    else:
+        target = _function(change)
+        made: dict[str, Any] = {}
+        exec(compile(change.source, change.path, "exec"), target.__globals__, made)
+        changed = made[target.__name__]
+        target.__code__ = changed.__code__
+        target.__defaults__ = changed.__defaults__
+        target.__kwdefaults__ = changed.__kwdefaults__
+    for assignment in find_dependants(Path(change.path), change.function).remade:
+        exec(compile(assignment, change.path, "exec"), names)
 
 
 def _function(change: Change) -> FunctionType:

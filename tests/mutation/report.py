@@ -18,7 +18,7 @@ def entry_of(verdict: Any) -> dict[str, Any]:
         "tests": verdict.tests,
         "candidates": verdict.candidates,
         "seconds": round(verdict.seconds, 3),
-        "line": change.lines.start,
+        "line": change.line,
         "diff": change.diff,
     }
 
