@@ -9,7 +9,7 @@ from flask import Response, request
 from idp import web
 from idp.account.desk import blueprint
 from idp.account.door import acting, signed_in
-from idp.account.shown import shown_details, shown_end
+from idp.account.shown import shown_end, title_of_record
 from idp.db.models import EndReason
 from idp.kit.identifiers import is_identifier
 from idp.sessions import (
@@ -20,7 +20,7 @@ from idp.sessions import (
     preview_end_everything,
     renew_secret,
 )
-from idp.sessions.ended import find_ended
+from idp.sessions.ended import name_ended
 from idp.web.notices import leave_notice
 from idp.web.views import Link, person_card
 
@@ -48,12 +48,12 @@ def end_one(session: CurrentSession, session_id: str) -> Response:
     if ended.event_id is None:
         leave_notice("It was signed out already.", tone="info", symbol="info")
         return to_list()
-    with services.database.reading() as tx:
-        details = find_ended(tx, user_id=session.user_id, session_id=session_id, now=now, policy=services.policy)
+    with services.database.single_reads() as statements:
+        name = name_ended(statements, user_id=session.user_id, session_id=session_id, now=now, policy=services.policy)
     own_page = web.own_url(f"/account/sessions/{session_id}")
-    if details is not None and details.approved:
+    if name is not None and name.has_approved:
         return web.see_other(own_page)
-    title = shown_details(details).title if details is not None else "It"
+    title = title_of_record(name) if name is not None else "It"
     leave_notice(f"{title} is signed out.", link=Link("See who was told", own_page))
     return to_list()
 

@@ -5,12 +5,17 @@ Serves the history on the account page (the receipt "in the person's history for
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import and_, select
+from sqlalchemy import ColumnElement, Dialect, and_, bindparam, select
 from sqlalchemy.orm import aliased
+from sqlalchemy.types import BigInteger, String
 
-from idp.db.engine import Tx
+from idp.db.engine import SingleStatements, Tx
+from idp.db.fixed import FixedStatement
 from idp.db.models import Client, LogoutDelivery, LogoutEvent, Session, SessionKind
+from idp.db.types import to_microseconds
 from idp.kit.identifiers import is_identifier
 from idp.sessions.policy import SessionPolicy, is_live
 from idp.sessions.receipt import HISTORY_LIFETIME, ReceiptApplication, find_applications
@@ -29,6 +34,18 @@ class ApprovedApp:
     label: str
     started_at: datetime
     last_active_at: datetime
+
+
+class EndedName(NamedTuple):
+    """What a person calls a session that ended, and whether tools that it approved are still signed in."""
+
+    kind: SessionKind
+    agent_name: str
+    os_name: str
+    device_name: str
+    label: str
+    client_name: str | None
+    has_approved: bool
 
 
 @dataclass(frozen=True)
@@ -91,18 +108,49 @@ def find_ended(tx: Tx, *, user_id: str, session_id: str, now: datetime, policy: 
     )
 
 
+def name_ended(
+    statements: SingleStatements, *, user_id: str, session_id: str, now: datetime, policy: SessionPolicy
+) -> EndedName | None:
+    """What to say of a session that this person has just ended, in one statement. None: it is not kept any more."""
+    asked = {"session": session_id, "user": user_id, "now": to_microseconds(now)}
+    found: EndedName | None = statements.one_or_none(_name_of_session(statements.dialect, policy), asked)
+    return found
+
+
+@lru_cache(maxsize=8)
+def _name_of_session(dialect: Dialect, policy: SessionPolicy) -> FixedStatement:
+    tool, app = aliased(Session), aliased(Client)
+    moment = bindparam("now", type_=BigInteger())
+    approved = (
+        select(tool.id)
+        .join(app, app.id == tool.client_id)
+        .where(_is_live_tool_of(Session, moment, policy, session=tool, client=app))
+        .correlate(Session)
+    )
+    statement = (
+        select(Session)
+        .outerjoin(Client, Client.id == Session.client_id)
+        .where(Session.id == bindparam("session", type_=String()), Session.user_id == bindparam("user", type_=String()))
+    )
+    columns = (
+        Session.kind,
+        Session.agent_name,
+        Session.os_name,
+        Session.device_name,
+        Session.label,
+        Client.name.label("client_name"),
+        approved.exists().label("has_approved"),
+    )
+    return FixedStatement(statement, columns, dialect, row=EndedName._make)
+
+
 def find_approved(tx: Tx, parent: Session, now: datetime, policy: SessionPolicy) -> tuple[ApprovedApp, ...]:
     """The apps and tools that a browser session approved and that are signed in, at most `MAXIMUM_APPROVED`."""
     app = aliased(Client)
     rows = tx.execute(
         select(Session, app.name)
         .join(app, app.id == Session.client_id)
-        .where(
-            Session.user_id == parent.user_id,
-            Session.parent_id == parent.id,
-            Session.kind == SessionKind.APP,
-            is_live(now, policy, client=app),
-        )
+        .where(_is_live_tool_of(parent, now, policy, session=Session, client=app))
         .order_by(Session.last_active_at.desc(), Session.id.desc())
         .limit(MAXIMUM_APPROVED)
     )
@@ -117,4 +165,16 @@ def find_approved(tx: Tx, parent: Session, now: datetime, policy: SessionPolicy)
             last_active_at=session.last_active_at,
         )
         for session, name in rows
+    )
+
+
+def _is_live_tool_of(
+    parent: Any, now: datetime | ColumnElement[int], policy: SessionPolicy, *, session: Any, client: Any
+) -> ColumnElement[bool]:
+    """SQL: whether an app's session was approved in the browser session `parent`, a row or the table, and is live."""
+    return and_(
+        session.user_id == parent.user_id,
+        session.parent_id == parent.id,
+        session.kind == SessionKind.APP,
+        is_live(now, policy, session=session, client=client),
     )
