@@ -31,10 +31,18 @@ def shard_key_of(name: str) -> int:
 
 def new_identifier(shard_key: int, now: datetime) -> str:
     """A fresh identifier for a record that belongs to the given shard."""
+    return identifier_from_bytes(_head(shard_key, now) + secrets.token_bytes(8))
+
+
+def new_identifiers(shard_key: int, now: datetime, count: int) -> list[str]:
+    """As many fresh identifiers for records that belong to the given shard."""
+    head, randomness = _head(shard_key, now), secrets.token_bytes(8 * count)
+    return [identifier_from_bytes(head + randomness[start : start + 8]) for start in range(0, 8 * count, 8)]
+
+
+def _head(shard_key: int, now: datetime) -> bytes:
     milliseconds = max(0, int(now.timestamp() * 1000))
-    return identifier_from_bytes(
-        shard_key.to_bytes(2, "big") + milliseconds.to_bytes(6, "big") + secrets.token_bytes(8)
-    )
+    return shard_key.to_bytes(2, "big") + milliseconds.to_bytes(6, "big")
 
 
 def shard_key_in(identifier: str) -> int:

@@ -14,11 +14,12 @@ from sqlalchemy import Row, bindparam, select, text
 
 from idp.db.bulk import insert_rows
 from idp.db.engine import Tx
+from idp.db.listed import is_listed
 from idp.db.models import Client, DeliveryState, LogoutDelivery, User
 from idp.db.models.clients import ClientOrigin
 from idp.db.once import run
 from idp.kit.host_limits import host_of
-from idp.kit.identifiers import new_identifier, shard_key_in
+from idp.kit.identifiers import new_identifiers, shard_key_in
 from idp.outbox.logout_reason import logout_reason_of
 
 NOTIFY_CHANNEL = "idp_outbox"
@@ -38,8 +39,10 @@ _CLIENTS = (
         User.sub,
     )
     .join(User, User.id == bindparam("user"))
-    .where(Client.id.in_(bindparam("clients", expanding=True)))
+    .where(is_listed(Client.id, "clients"))
 )
+
+_DELIVERIES = LogoutDelivery.metadata.tables[LogoutDelivery.__tablename__]
 
 
 class EndedParticipation(NamedTuple):
@@ -78,15 +81,15 @@ def enqueue(
     if not ended:
         return Written()
     clients = _find_clients(tx, user_id, {participation.client_id for participation in ended})
-    shard_key = shard_key_in(user_id)
+    said = logout_reason_of(reason)
+    identifiers = new_identifiers(shard_key_in(user_id), now, len(ended))
     rows: list[dict[str, Any]] = []
-    for participation in ended:
+    for identifier, participation in zip(identifiers, ended, strict=True):
         client = clients[participation.client_id]
         uri = client.backchannel_logout_uri
         rows.append(
             {
-                "id": new_identifier(shard_key, now),
-                "event_id": event_id,
+                "id": identifier,
                 "session_id": participation.session_id,
                 "client_id": client.id,
                 "client_name": client.name,
@@ -98,21 +101,28 @@ def enqueue(
                 "host": host_of(uri) if uri else "",
                 "operator_registered": client.origin is ClientOrigin.OPERATOR,
                 "audience": client.id,
-                "sub": client.sub,
                 "sid": participation.sid,
                 # Back-Channel Logout §2.4: signed like the client's ID tokens.
                 "algorithm": client.id_token_signed_response_alg,
-                "logout_reason": logout_reason_of(reason) if client.wants_logout_reason else None,
-                "ended_at": now,
+                "logout_reason": said if client.wants_logout_reason else None,
                 "state": DeliveryState.PENDING if uri else DeliveryState.CANNOT_BE_TOLD,
-                "attempts": 0,
-                "refusals": 0,
-                "next_attempt_at": now,
                 "settled_at": None if uri else now,
-                "created_at": now,
             }
         )
-    insert_rows(tx, LogoutDelivery.metadata.tables[LogoutDelivery.__tablename__], rows)
+    insert_rows(
+        tx,
+        _DELIVERIES,
+        rows,
+        same={
+            "event_id": event_id,
+            "sub": clients[ended[0].client_id].sub,
+            "ended_at": now,
+            "attempts": 0,
+            "refusals": 0,
+            "next_attempt_at": now,
+            "created_at": now,
+        },
+    )
     pending = len([row for row in rows if row["uri"]])
     if pending and tx.get_bind().dialect.name == "postgresql":
         run(tx, _WAKE_WORKERS, {})
@@ -120,7 +130,8 @@ def enqueue(
 
 
 def _find_clients(tx: Tx, user_id: str, client_ids: set[str]) -> dict[str, Row[Any]]:
-    found = {client.id: client for client in run(tx, _CLIENTS, {"user": user_id, "clients": list(client_ids)})}
+    asked = {"user": user_id, "clients": list(client_ids)}
+    found = {client.id: client for client in run(tx, _CLIENTS, asked).all()}
     if missing := client_ids - found.keys():
         raise LookupError(f"no such client: {', '.join(sorted(missing))}")
     return found

@@ -1,18 +1,19 @@
 """What ends together with sessions: clients' parts in them, the mark on token families, unredeemed codes.
 
 Only for the one path (`idp.sessions.end`) and those that come to it: in their transaction, under their session locks.
-The statements are written once, for whole sessions, which their event names, and for single parts of clients.
+The statements are written once, for whole sessions and for single parts of clients.
 """
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from sqlalchemy import BindParameter, ColumnElement, Select, Update, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Select, Update, bindparam, func, select, update
 
 from idp import outbox
 from idp.db.engine import Tx
-from idp.db.models import AuthorizationCode, EndReason, Session, SessionClient, TokenFamily
+from idp.db.listed import is_listed
+from idp.db.models import AuthorizationCode, EndReason, SessionClient, TokenFamily
 from idp.db.once import run
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -25,10 +26,10 @@ class _Statements(NamedTuple):
 
 
 class Named(NamedTuple):
-    """What ends: all that hangs on sessions that an event ended (`of_event`), or single parts (`of_parts`)."""
+    """What ends: all that hangs on sessions (`of_sessions`), or single parts (`of_parts`)."""
 
     statements: _Statements
-    names: dict[str, object]
+    ids: Sequence[str]
 
 
 def _about(participations: ColumnElement[bool], families: ColumnElement[bool]) -> _Statements:
@@ -46,37 +47,34 @@ def _about(participations: ColumnElement[bool], families: ColumnElement[bool]) -
     )
 
 
-# The event itself names the sessions that it ended: statements stay short however many there are.
-_SESSIONS = select(Session.id).where(Session.logout_event_id == bindparam("event"))
-_PARTS: BindParameter[str] = bindparam("parts", expanding=True)
-_OF_EVENT = _about(SessionClient.session_id.in_(_SESSIONS), TokenFamily.session_id.in_(_SESSIONS))
-_OF_PARTS = _about(SessionClient.id.in_(_PARTS), TokenFamily.session_client_id.in_(_PARTS))
+_OF_SESSIONS = _about(is_listed(SessionClient.session_id, "named"), is_listed(TokenFamily.session_id, "named"))
+_OF_PARTS = _about(is_listed(SessionClient.id, "named"), is_listed(TokenFamily.session_client_id, "named"))
 # To a moment that is past on every node: one whose clock is behind ours would still honour a code that ended "now".
 _EXPIRE_CODES = (
     update(AuthorizationCode)
-    .where(AuthorizationCode.used_at.is_(None), AuthorizationCode.expires_at > LONG_AGO)
+    .where(
+        is_listed(AuthorizationCode.session_id, "named"),
+        AuthorizationCode.used_at.is_(None),
+        AuthorizationCode.expires_at > LONG_AGO,
+    )
     .values(expires_at=LONG_AGO)
 )
-_EXPIRE_CODES_OF_EVENT = _EXPIRE_CODES.where(AuthorizationCode.session_id.in_(_SESSIONS))
-_EXPIRE_CODES_OF_CLIENT = _EXPIRE_CODES.where(
-    AuthorizationCode.session_id.in_(bindparam("named", expanding=True)),
-    AuthorizationCode.client_id == bindparam("client"),
-)
+_EXPIRE_CODES_OF_CLIENT = _EXPIRE_CODES.where(AuthorizationCode.client_id == bindparam("client"))
 
 
-def of_event(event_id: str) -> Named:
-    """All that hangs on the sessions that this event has just ended."""
-    return Named(_OF_EVENT, {"event": event_id})
+def of_sessions(session_ids: Sequence[str]) -> Named:
+    """All that hangs on these sessions."""
+    return Named(_OF_SESSIONS, session_ids)
 
 
 def of_parts(participation_ids: Sequence[str]) -> Named:
     """These parts of clients, in sessions that go on."""
-    return Named(_OF_PARTS, {"parts": participation_ids})
+    return Named(_OF_PARTS, participation_ids)
 
 
 def end_participations(tx: Tx, named: Named, *, reason: EndReason, now: datetime) -> list[outbox.EndedParticipation]:
     """End those that have not ended. Returns whom to tell."""
-    rows = run(tx, named.statements.end_participations, {**named.names, "why": reason, "now": now})
+    rows = run(tx, named.statements.end_participations, {"named": named.ids, "why": reason, "now": now}).all()
     return [outbox.EndedParticipation._make(row) for row in rows]
 
 
@@ -88,14 +86,14 @@ def mark_families(tx: Tx, named: Named, *, reason: EndReason, now: datetime) -> 
     Without it, READ COMMITTED would let a waiting refresh check only its own row and not the ended session
     (docs/adr/0002). Revoked families count too: their access tokens may still be out there.
     """
-    run(tx, named.statements.mark_families, {**named.names, "why": reason, "now": now})
-    last: datetime | None = run(tx, named.statements.last_access, {**named.names, "now": now}).scalar_one()
+    run(tx, named.statements.mark_families, {"named": named.ids, "why": reason, "now": now})
+    last: datetime | None = run(tx, named.statements.last_access, {"named": named.ids, "now": now}).scalar_one()
     return last
 
 
-def expire_codes_of_event(tx: Tx, event_id: str) -> None:
-    """Make the unredeemed codes of the sessions that this event has just ended worthless."""
-    run(tx, _EXPIRE_CODES_OF_EVENT, {"event": event_id})
+def expire_codes(tx: Tx, session_ids: Sequence[str]) -> None:
+    """Make the unredeemed codes of these sessions worthless."""
+    run(tx, _EXPIRE_CODES, {"named": session_ids})
 
 
 def expire_codes_of_client(tx: Tx, session_ids: Sequence[str], client_id: str) -> None:

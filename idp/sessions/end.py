@@ -16,15 +16,14 @@ from sqlalchemy import ColumnElement, Select, bindparam, insert, select, update
 
 from idp import audit, outbox
 from idp.db.engine import Tx
+from idp.db.listed import is_listed
 from idp.db.models import EndReason, LogoutEvent, Session, SessionKind, User
 from idp.db.once import run
 from idp.kit.identifiers import new_identifier, shard_key_in
 from idp.kit.opaque import Secret, hash_secret, make_handle, new_secret
-from idp.sessions.dependants import end_participations, expire_codes_of_event, mark_families, of_event, of_parts
+from idp.sessions.dependants import end_participations, expire_codes, mark_families, of_parts, of_sessions
 from idp.sessions.end_mail import tell_person
 from idp.settings import Settings
-
-STATEMENT_CHUNK = 1000
 
 
 @dataclass(frozen=True)
@@ -77,15 +76,12 @@ _LOCK_ALL = (
     .order_by(Session.id)
     .with_for_update(key_share=True)
 )
-_LOCK_NAMED = _LOCK_ALL.where(Session.id.in_(bindparam("named", expanding=True)))
+_LOCK_NAMED = _LOCK_ALL.where(is_listed(Session.id, "named"))
 _RAISE_EPOCH = update(User).where(User.id == bindparam("user")).values(epoch=User.epoch + 1)
 _INSERT_EVENT = insert(LogoutEvent)
-_NOTE_LAST_ACCESS = (
-    update(LogoutEvent).where(LogoutEvent.id == bindparam("event")).values(access_expires_at=bindparam("at"))
-)
 _END_SESSIONS = (
     update(Session)
-    .where(Session.id.in_(bindparam("named", expanding=True)))
+    .where(is_listed(Session.id, "named"))
     .values(ended_at=bindparam("now"), end_reason=bindparam("why"), logout_event_id=bindparam("event"))
 )
 
@@ -198,8 +194,19 @@ def end_targets(
     if not targets.sessions and not targets.participation_ids:
         return Ended()
     event_id = new_identifier(shard_key_in(user_id), now)
+    session_ids = [session.id for session in targets.sessions]
     browsers = sum(session.kind is SessionKind.BROWSER for session in targets.sessions)
-    apps = len(targets.sessions) - browsers
+    apps = len(session_ids) - browsers
+    # Two statements, never one joined by OR: PostgreSQL would read the whole tables instead of two indexes.
+    named = [
+        *([of_sessions(session_ids)] if session_ids else []),
+        *([of_parts(targets.participation_ids)] if targets.participation_ids else []),
+    ]
+    ended = [part for one in named for part in end_participations(tx, one, reason=reason, now=now)]
+    last_accesses = [mark_families(tx, one, reason=reason, now=now) for one in named]
+    access_expires_at = max((moment for moment in last_accesses if moment is not None), default=None)
+    if browsers:  # an app has none: a code hangs on the browser in which it was asked for
+        expire_codes(tx, session_ids)
     receipt = new_secret(128)
     run(
         tx,
@@ -212,27 +219,15 @@ def end_targets(
             "initiating_client_id": actor.client_id,
             "browsers_ended": browsers,
             "apps_ended": apps,
+            "access_expires_at": access_expires_at,
             "receipt_hash": hash_secret(receipt.reveal()),
             "receipt_browser_hash": hash_secret(actor.browser_binding) if actor.browser_binding else None,
             "receipt_expires_at": now + settings.receipt_lifetime,
             "occurred_at": now,
         },
     )
-    for start in range(0, len(targets.sessions), STATEMENT_CHUNK):
-        chunk = [session.id for session in targets.sessions[start : start + STATEMENT_CHUNK]]
-        run(tx, _END_SESSIONS, {"named": chunk, "event": event_id, "why": reason, "now": now})
-    # Two statements, never one joined by OR: PostgreSQL would read the whole tables instead of two indexes.
-    named = [
-        *([of_event(event_id)] if targets.sessions else []),
-        *([of_parts(targets.participation_ids)] if targets.participation_ids else []),
-    ]
-    ended = [part for one in named for part in end_participations(tx, one, reason=reason, now=now)]
-    last_accesses = [mark_families(tx, one, reason=reason, now=now) for one in named]
-    access_expires_at = max((moment for moment in last_accesses if moment is not None), default=None)
-    if browsers:  # an app has none: a code hangs on the browser in which it was asked for
-        expire_codes_of_event(tx, event_id)
-    if access_expires_at is not None:
-        run(tx, _NOTE_LAST_ACCESS, {"event": event_id, "at": access_expires_at})
+    if session_ids:
+        run(tx, _END_SESSIONS, {"named": session_ids, "event": event_id, "why": reason, "now": now})
     written = outbox.Written()
     if tell_applications:
         # Only what the acting browser itself held: no other browser of the person can be made to open anything.

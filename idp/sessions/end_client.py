@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import bindparam, exists, or_, select
 
 from idp.db.engine import Tx
+from idp.db.listed import is_listed
 from idp.db.models import AuthorizationCode, EndReason, Session, SessionClient, SessionKind
 from idp.db.once import run
 from idp.sessions.census import people_of_client
@@ -18,7 +19,7 @@ from idp.sessions.end import Actor, Ended, Targets, end_targets, lock_sessions
 from idp.settings import Settings
 
 _PARTS_OF_CLIENT = select(SessionClient.id).where(
-    SessionClient.session_id.in_(bindparam("named", expanding=True)),
+    is_listed(SessionClient.session_id, "named"),
     SessionClient.client_id == bindparam("client"),
     SessionClient.ended_at.is_(None),
 )

@@ -68,6 +68,20 @@ def test_what_does_not_fit_is_refused_and_never_cut(heart: Heart) -> None:
     assert [one.algorithm for one in stored] == (["A" * 17] if heart.database.is_sqlite else [])
 
 
+def test_what_all_rows_have_in_common_is_given_once_and_stored_with_each(heart: Heart) -> None:
+    whole = row_of(heart)
+    common = {name: whole.pop(name) for name in ("event_id", "ended_at", "attempts", "lease_holder", "state")}
+    rows = [whole | {"id": new_identifier(shard_key_in(whole["id"]), heart.now), "uri": uri} for uri in (None, "u")]
+
+    with heart.database.transaction() as tx:
+        insert_rows(tx, TABLE, rows, same=common)
+
+    stored = {row.id: row for row in heart.all(LogoutDelivery, LogoutDelivery.sid == "another")}
+    assert [{name: getattr(stored[row["id"]], name) for name in row | common} for row in rows] == [
+        row | common for row in rows
+    ]
+
+
 def test_no_rows_are_no_statement(heart: Heart) -> None:
     with statements_of(heart.database.engine) as statements, heart.database.transaction() as tx:
         insert_rows(tx, TABLE, [])

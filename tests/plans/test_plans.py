@@ -138,7 +138,7 @@ DONE = {
         end_everything,
         (
             "ix_sessions_live_of_user",
-            "ix_sessions_logout_event_id",
+            "ix_session_clients_session_id",
             "ix_token_families_session_id",
         ),
     ),

@@ -10,7 +10,7 @@ from idp.db.models import Client, DeliveryState, EndReason, SessionKind, User
 from idp.sessions import ApprovedIn, DeviceRow, DevicesPage, EndedRow, LiveSession, ReceiptApplication, StartedSession
 from idp.sessions import ended as ended_sessions
 from idp.sessions import live as live_sessions
-from idp.sessions.ended import ApprovedApp, EndedDetails, find_ended
+from idp.sessions.ended import ApprovedApp, EndedDetails, EndedName, find_ended, name_ended
 from idp.sessions.live import UsedApplication
 from tests.support.heart import Heart
 
@@ -50,6 +50,11 @@ def shown(heart: Heart, person: User, session_id: str) -> LiveSession | None:
 def remembered(heart: Heart, person: User, session_id: str) -> EndedDetails | None:
     with heart.database.reading() as tx:
         return find_ended(tx, user_id=person.id, session_id=session_id, now=heart.now, policy=heart.policy)
+
+
+def named(heart: Heart, person: User, session_id: str) -> EndedName | None:
+    with heart.database.single_reads() as statements:
+        return name_ended(statements, user_id=person.id, session_id=session_id, now=heart.now, policy=heart.policy)
 
 
 def app_of(heart: Heart, browser: StartedSession, client: Client, name: str) -> str:
@@ -328,3 +333,21 @@ def test_an_ended_app_says_its_name_to_its_person_for_ninety_days(heart: Heart) 
     assert remembered(heart, person, app) is not None
     heart.clock.advance(microseconds=1)
     assert remembered(heart, person, app) is None
+
+
+def test_what_just_ended_is_called_by_its_own_names_and_knows_of_tools_that_go_on(heart: Heart) -> None:
+    person, tool = heart.person(), heart.client(name="Tool")
+    browser, other = heart.sign_in(person), heart.sign_in(person)
+    app = app_of(heart, browser, tool, "laptop")
+    heart.end(person, browser.session_id, other.session_id)
+
+    words = {field: text for field, text in FIREFOX.items() if field != "ip_address"}
+    alone = EndedName(kind=SessionKind.BROWSER, **words, client_name=None, has_approved=False)
+    assert named(heart, person, other.session_id) == alone
+    assert named(heart, person, browser.session_id) == alone._replace(has_approved=True)
+    assert named(heart, heart.person(), browser.session_id) is None
+    heart.clock.advance(days=31)  # by time alone
+    assert named(heart, person, browser.session_id) == alone
+    heart.end(person, app)
+    words = {field: text for field, text in machine("laptop").items() if field != "ip_address"}
+    assert named(heart, person, app) == EndedName(SessionKind.APP, **words, client_name="Tool", has_approved=False)
