@@ -41,7 +41,7 @@ class ProvenClient(NamedTuple):
 
 
 class AskingClient(NamedTuple):
-    """What the authorization endpoint and its pages need to know of a client that somebody names there."""
+    """What a browser's endpoints (authorization, sign-out) and their pages need to know of a client named there."""
 
     id: str
     name: str
@@ -53,6 +53,7 @@ class AskingClient(NamedTuple):
     grant_types: tuple[str, ...]
     scopes: tuple[str, ...]
     redirect_uris: list[str]
+    post_logout_redirect_uris: list[str]
     allowed_resources: list[str]
     requires_pkce: bool
     refresh_binding: RefreshBinding
@@ -95,7 +96,7 @@ def find_client(tx: Tx, client_id: str) -> Client | None:
 
 
 def find_asking(statements: SingleStatements, client_id: str) -> AskingClient | None:
-    """`find_client` for the authorization endpoint: disabled ones included, deleted ones not."""
+    """`find_client` for a browser's endpoints: disabled ones included, deleted ones not."""
     if not is_client_id(client_id):
         return None
     found = statements.one_or_none(_asking(statements.dialect), {"client": client_id})

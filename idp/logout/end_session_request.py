@@ -10,9 +10,8 @@ from urllib.parse import urlencode
 
 from werkzeug.datastructures import MultiDict
 
-from idp.clients import find_client
-from idp.db.engine import Tx
-from idp.db.models import Client
+from idp.clients import AskingClient, find_asking
+from idp.db.engine import SingleStatements
 from idp.keys import KeyStore
 from idp.tokens import IdTokenHint, read_id_token_hint
 
@@ -29,7 +28,7 @@ class Unreadable(Exception):
 class EndSessionRequest:
     """What an RP asked, verified. `return_address` is complete and registered, or None: then nobody is redirected."""
 
-    client: Client | None
+    client: AskingClient | None
     hint: IdTokenHint | None
     return_address: str | None
 
@@ -54,7 +53,9 @@ def read_hint(parameters: dict[str, str], *, keys: KeyStore, issuer: str, now: d
     return read_id_token_hint(text, keys=keys, issuer=issuer, now=now) if text else None
 
 
-def check_request(tx: Tx, parameters: dict[str, str], hint: IdTokenHint | None) -> EndSessionRequest:
+def check_request(
+    statements: SingleStatements, parameters: dict[str, str], hint: IdTokenHint | None
+) -> EndSessionRequest:
     """Find out who asks, and where the person may be sent afterwards."""
     client_id = parameters.get("client_id")
     hint_was_bad = hint is None and "id_token_hint" in parameters
@@ -62,13 +63,13 @@ def check_request(tx: Tx, parameters: dict[str, str], hint: IdTokenHint | None) 
     if hint is not None and client_id is not None and client_id != hint.audience:
         return EndSessionRequest(None, None, None)
     wanted = hint.audience if hint else client_id
-    client = find_client(tx, wanted) if wanted else None
+    client = find_asking(statements, wanted) if wanted else None
     if client is None or client.disabled_at is not None:
         return EndSessionRequest(None, None, None)
     return EndSessionRequest(client, hint, None if hint_was_bad else _return_address(client, parameters))
 
 
-def _return_address(client: Client, parameters: dict[str, str]) -> str | None:
+def _return_address(client: AskingClient, parameters: dict[str, str]) -> str | None:
     uri = parameters.get("post_logout_redirect_uri")
     # §3: "exactly match", as strings. No port freedom here, nothing parsed again.
     if uri is None or uri not in client.post_logout_redirect_uris:

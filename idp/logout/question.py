@@ -40,7 +40,7 @@ def find_question(tx: Tx, now: datetime) -> tuple[StoredRequest | None, Question
 
 
 def keep_way_back(
-    tx: Tx, ended: Ended | None, client: Client | None, return_address: str | None, now: datetime
+    tx: Tx, ended: Ended | None, client_id: str | None, return_address: str | None, now: datetime
 ) -> str | None:
     """The handle of a way back that the receipt offers, when this browser has applications to ask first.
 
@@ -51,7 +51,7 @@ def keep_way_back(
     return stored_requests.store(
         tx,
         kind=StoredRequestKind.LOGOUT,
-        client_id=client.id if client else None,
+        client_id=client_id,
         parameters={"return_address": return_address, "ended_app": None},
         browser=web.browser_binding(),
         now=now,

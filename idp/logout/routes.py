@@ -12,7 +12,7 @@ from flask import Response, request
 
 from idp import sessions, web
 from idp.db.engine import Tx
-from idp.db.models import Client, EndReason, StoredRequestKind
+from idp.db.models import EndReason, StoredRequestKind
 from idp.kit.uris import origin_of
 from idp.logout.desk import blueprint
 from idp.logout.end_session_request import (
@@ -82,59 +82,60 @@ def _answer(parameters: dict[str, str]) -> Response:
     now = services.clock.now()
     hint = read_hint(parameters, keys=services.keys, issuer=services.settings.issuer, now=now)
     current = web.current_session()
-    with services.database.reading() as tx:
-        asked = check_request(tx, parameters, hint)
-        named = sessions.find_sid(tx, asked.hint.sid) if asked.hint and asked.hint.sid else None
+    with services.database.single_reads() as statements:
+        asked = check_request(statements, parameters, hint)
+        named = sessions.find_sid(statements, asked.hint.sid) if asked.hint and asked.hint.sid else None
     step = next_step(current, named)
     if current is None or step is Step.NOTHING_LEFT:
         return _after_sign_out(asked.return_address, None)
     ended: Ended | None = None
     way_back = None
+    client_id = asked.client.id if asked.client else None
     with services.database.transaction() as tx:
         if step is Step.END_BROWSER:
-            ended = _end_browser(tx, current, asked.client, now)
-            way_back = keep_way_back(tx, ended, asked.client, asked.return_address, now)
+            ended = _end_browser(tx, current, client_id, now)
+            way_back = keep_way_back(tx, ended, client_id, asked.return_address, now)
             answer = None
         else:
             ended_app = None
             if step is Step.END_APP_THEN_ASK and named is not None and asked.client is not None:
-                ended = _end_app(tx, current, named.session_id, asked.client, now)
+                ended = _end_app(tx, current, named.session_id, asked.client.id, now)
                 ended_app = asked.client.name
             answer = _go_and_ask(tx, asked, ended_app, now)
     web.count_ended(ended)
     return answer or _after_sign_out(asked.return_address, ended, way_back)
 
 
-def _end_browser(tx: Tx, current: CurrentSession, client: Client | None, now: datetime) -> Ended:
+def _end_browser(tx: Tx, current: CurrentSession, client_id: str | None, now: datetime) -> Ended:
     services = web.current_services()
     return sessions.end_sessions(
         tx,
         user_id=current.user_id,
         session_ids=[current.id],
-        reason=EndReason.SIGNED_OUT_BY_APPLICATION if client else EndReason.SIGNED_OUT,
-        actor=_actor(current, client),
+        reason=EndReason.SIGNED_OUT_BY_APPLICATION if client_id else EndReason.SIGNED_OUT,
+        actor=_actor(current, client_id),
         settings=services.settings,
         now=now,
     )
 
 
-def _end_app(tx: Tx, current: CurrentSession, session_id: str, client: Client, now: datetime) -> Ended:
+def _end_app(tx: Tx, current: CurrentSession, session_id: str, client_id: str, now: datetime) -> Ended:
     return sessions.end_sessions(
         tx,
         user_id=current.user_id,
         session_ids=[session_id],
         reason=EndReason.SIGNED_OUT_BY_APPLICATION,
-        actor=_actor(current, client),
+        actor=_actor(current, client_id),
         settings=web.current_services().settings,
         now=now,
     )
 
 
-def _actor(current: CurrentSession, client: Client | None) -> Actor:
+def _actor(current: CurrentSession, client_id: str | None) -> Actor:
     return Actor(
         name="person",
         session_id=current.id,
-        client_id=client.id if client else None,
+        client_id=client_id,
         ip_address=web.client_address(request),
         browser_binding=web.browser_binding(),
     )
@@ -188,8 +189,9 @@ def sign_out() -> Response:
         stored, question = find_question(tx, now)
         if stored is not None and not stored_requests.use(tx, stored, now=now):
             question = Question("", None, None, None)  # answered in another tab: sign out all the same, go nowhere
-        ended = _end_browser(tx, current, question.client, now) if current else None
-        way_back = keep_way_back(tx, ended, question.client, question.return_address, now)
+        client_id = question.client.id if question.client else None
+        ended = _end_browser(tx, current, client_id, now) if current else None
+        way_back = keep_way_back(tx, ended, client_id, question.return_address, now)
     web.count_ended(ended)
     return _after_sign_out(question.return_address, ended, way_back)
 

@@ -4,13 +4,14 @@ Whoever calls these holds the session's row lock: a foreign key does not stop a 
 and our insert, the lock does.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 
-from sqlalchemy import String, and_, bindparam, exists, insert, select
+from sqlalchemy import Dialect, String, and_, bindparam, exists, insert, select
 
-from idp.db.engine import Tx
+from idp.db.engine import SingleStatements, Tx
+from idp.db.fixed import FixedStatement
 from idp.db.models import Session, SessionClient, SessionKind
 from idp.db.once import run
 from idp.kit.identifiers import new_identifier, shard_key_in
@@ -72,8 +73,7 @@ def join(tx: Tx, *, session_id: str, client_id: str, now: datetime, sweep_at: da
     return new if added is not None else Participation._make(run(tx, _FIND_PART, part).one())
 
 
-@dataclass(frozen=True)
-class SidOwner:
+class SidOwner(NamedTuple):
     """The participation behind a `sid`, and the session it is part of; either may be over."""
 
     session_id: str
@@ -83,11 +83,18 @@ class SidOwner:
     parent_id: str | None
 
 
-def find_sid(tx: Tx, sid: str) -> SidOwner | None:
+def find_sid(statements: SingleStatements, sid: str) -> SidOwner | None:
     """Whose `sid` this is. A `sid` is public and proves nothing: compare the answer with the cookie's session."""
-    row = tx.execute(
-        select(Session.id, Session.user_id, SessionClient.client_id, Session.kind, Session.parent_id)
+    found: SidOwner | None = statements.one_or_none(_owner_of_sid(statements.dialect), {"sid": sid})
+    return found
+
+
+@lru_cache(maxsize=2)
+def _owner_of_sid(dialect: Dialect) -> FixedStatement:
+    statement = (
+        select(SessionClient)
         .join(Session, Session.id == SessionClient.session_id)
-        .where(SessionClient.sid == sid)
-    ).one_or_none()
-    return SidOwner(*row) if row else None
+        .where(SessionClient.sid == bindparam("sid", type_=String()))
+    )
+    columns = (Session.id, Session.user_id, SessionClient.client_id, Session.kind, Session.parent_id)
+    return FixedStatement(statement, columns, dialect, row=SidOwner._make)

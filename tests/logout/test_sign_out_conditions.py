@@ -75,8 +75,8 @@ def test_nobody_is_sent_anywhere_but_where_the_verified_asker_registered(heart: 
     hint = IdTokenHint(sub="ada", audience=client.id, sid="s")
 
     def asked(hint: IdTokenHint | None = None, **parameters: str) -> tuple[str | None, bool, str | None]:
-        with heart.database.reading() as tx:
-            found: EndSessionRequest = check_request(tx, parameters, hint)
+        with heart.database.single_reads() as statements:
+            found: EndSessionRequest = check_request(statements, parameters, hint)
             return found.client.id if found.client else None, found.hint is hint, found.return_address
 
     to: dict[str, str] = {"post_logout_redirect_uri": AFTER}
@@ -164,7 +164,7 @@ def test_a_way_back_is_kept_only_where_this_browser_asks_applications_first(prov
 
     def kept(ended: Ended | None, address: str | None, *, named: bool = True) -> str | None:
         with provider.app.test_request_context("/logout"), heart.database.transaction() as tx:
-            return keep_way_back(tx, ended, rp.client if named else None, address, heart.now)
+            return keep_way_back(tx, ended, rp.client.id if named else None, address, heart.now)
 
     assert kept(None, AFTER) is None
     assert kept(Ended(frontchannel=0), AFTER) is None

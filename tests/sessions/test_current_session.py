@@ -171,8 +171,8 @@ def test_a_sid_names_its_session_person_and_application_also_when_they_are_over(
     heart.end(person, browser.session_id)
 
     def owner(sid: str | None) -> SidOwner | None:
-        with heart.database.reading() as tx:
-            return find_sid(tx, sid or "")
+        with heart.database.single_reads() as statements:
+            return find_sid(statements, sid or "")
 
     assert owner(part.sid) == SidOwner(browser.session_id, person.id, client.id, SessionKind.BROWSER, None)
     assert owner(app.sid) == SidOwner(app.session_id or "", person.id, client.id, SessionKind.APP, browser.session_id)
