@@ -17,9 +17,8 @@ from idp.kit.wording import is_storable
 
 MAX_CLIENT_ID_LENGTH = 64
 # Written once: every request of a client asks it, and building it costs as much as asking.
-_ENABLED = select(Client).where(
-    Client.id == bindparam("client", type_=String()), Client.deleted_at.is_(None), Client.disabled_at.is_(None)
-)
+_BY_ID = select(Client).where(Client.id == bindparam("client", type_=String()), Client.deleted_at.is_(None))
+_ENABLED = _BY_ID.where(Client.disabled_at.is_(None))
 _BY_SECRET = _ENABLED.join(ClientSecret, ClientSecret.client_id == Client.id).where(
     ClientSecret.secret_hash == bindparam("offered_hash", type_=LargeBinary()),
     or_(ClientSecret.expires_at.is_(None), micros(ClientSecret.expires_at) > bindparam("now", type_=BigInteger())),
@@ -92,7 +91,7 @@ def find_client(tx: Tx, client_id: str) -> Client | None:
     """The client of this identifier, disabled ones included (see `Client.disabled_at`), deleted ones not."""
     if not is_client_id(client_id):
         return None
-    return tx.scalar(select(Client).where(Client.id == client_id, Client.deleted_at.is_(None)))
+    return tx.scalar(_BY_ID, {"client": client_id})
 
 
 def find_asking(statements: SingleStatements, client_id: str) -> AskingClient | None:
@@ -107,8 +106,7 @@ def find_asking(statements: SingleStatements, client_id: str) -> AskingClient | 
 @lru_cache(maxsize=2)
 def _asking(dialect: Dialect) -> FixedStatement:
     columns = [getattr(Client, name) for name in AskingClient._fields]
-    statement = select(Client).where(Client.id == bindparam("client", type_=String()), Client.deleted_at.is_(None))
-    return FixedStatement(statement, columns, dialect, row=AskingClient._make)
+    return FixedStatement(_BY_ID, columns, dialect, row=AskingClient._make)
 
 
 def find_enabled(tx: Tx, client_id: str) -> ClientTerms | None:

@@ -11,9 +11,10 @@ from flask import request
 
 from idp import web
 from idp.db.engine import Tx
-from idp.db.models import Client, StoredRequest, StoredRequestKind
+from idp.db.models import Client, StoredRequestKind
 from idp.sessions import Ended
 from idp.web import stored_requests
+from idp.web.stored_requests import PutAside
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Question:
     ended_app: str | None
 
 
-def find_question(tx: Tx, now: datetime) -> tuple[StoredRequest | None, Question]:
+def find_question(tx: Tx, now: datetime) -> tuple[PutAside | None, Question]:
     """What this request's `request` parameter was put aside with; an empty question for everything else."""
     handle = request.args.get("request", "")
     binding = web.known_browser_binding()

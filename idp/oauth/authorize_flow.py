@@ -13,7 +13,7 @@ from flask import Response, request
 from werkzeug.datastructures import MultiDict
 
 from idp.clients import AskingClient, find_asking, find_consent, grant_consent, hold_consent
-from idp.db.models import StoredRequest, StoredRequestKind
+from idp.db.models import StoredRequestKind
 from idp.kit.opaque import Secret
 from idp.oauth.authorize_answer import answer_code, answer_error
 from idp.oauth.authorize_request import (
@@ -40,6 +40,7 @@ from idp.web import (
     see_other,
     stored_requests,
 )
+from idp.web.stored_requests import PutAside
 
 log = structlog.get_logger(__name__)
 AUTHORIZE = StoredRequestKind.AUTHORIZE
@@ -55,7 +56,7 @@ class Flow:
     sent: Parameters
     request: AuthorizeRequest
     began_at: datetime
-    stored: StoredRequest | None = None
+    stored: PutAside | None = None
     handle: str | None = None
 
 
@@ -93,7 +94,7 @@ def take_up(handle: str) -> Flow | Response:
 
 
 def _check(
-    sent: Parameters, *, began_at: datetime, stored: StoredRequest | None = None, handle: str | None = None
+    sent: Parameters, *, began_at: datetime, stored: PutAside | None = None, handle: str | None = None
 ) -> Flow | Response:
     client = _find_client(sent)
     if isinstance(client, Refusal):

@@ -7,7 +7,7 @@ cookie. Both are no credential. The token is renewed at every sign-in and sign-o
 
 import secrets
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from flask import Flask, Request, Response, g, request
@@ -46,6 +46,14 @@ class _FormProtection(CSRFProtect):  # type: ignore[misc]
 
 class _BrowserCookie(SecureCookieSessionInterface):
     """Flask's signed cookie, left alone by requests that bring none: programs send most of all requests."""
+
+    _serializer: Any = None
+
+    def get_signing_serializer(self, app: Flask) -> Any:
+        """Made once: the keys stay what they are for as long as the process lives."""
+        if self._serializer is None:
+            self._serializer = super().get_signing_serializer(app)
+        return self._serializer
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         """What the cookie holds. Flask makes ready to verify before it looks whether there is one."""
