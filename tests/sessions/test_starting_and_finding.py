@@ -75,6 +75,32 @@ def test_another_person_signing_in_ends_the_old_browser_session(heart: Heart) ->
     assert heart.current(second.handle) is not None
 
 
+@pytest.mark.parametrize("is_ended", [True, False], ids=["ended", "idle for too long"])
+def test_a_session_that_is_over_is_neither_taken_up_nor_ended_by_a_sign_in_with_its_cookie(
+    heart: Heart, is_ended: bool
+) -> None:
+    person, other = heart.person(), heart.person()
+    before = heart.sign_in(person)
+    if is_ended:
+        heart.end(person, before.session_id)
+    else:
+        heart.clock.advance(seconds=heart.settings.browser_idle_lifetime.total_seconds())
+    of_before = heart.session(before.session_id)
+
+    again = heart.sign_in(person, previous=before.handle)
+    by_other = heart.sign_in(other, previous=before.handle)
+
+    assert again.session_id != before.session_id
+    assert not again.is_reauthentication
+    assert by_other.ended is None
+    now = heart.session(before.session_id)
+    assert (now.ended_at, now.auth_time, now.secret_hash) == (
+        of_before.ended_at,
+        of_before.auth_time,
+        of_before.secret_hash,
+    )
+
+
 def test_a_stolen_identifier_without_the_secret_ends_nobodys_session(heart: Heart) -> None:
     first = heart.sign_in(heart.person())
     forged = Secret(first.session_id + "." + "A" * 22)

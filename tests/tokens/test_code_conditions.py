@@ -21,7 +21,7 @@ from idp.db.models import (
 from idp.kit.opaque import base64url
 from idp.sessions import StartedSession
 from idp.tokens import Issued, Refused
-from idp.tokens.codes import CodeRefused, makes_app_session
+from idp.tokens.codes import CodeRefused, CodeRequest, issue_code, makes_app_session
 from idp.tokens.issued import access_expiry
 from idp.tokens.redemption import _Code, _find_changed_client, _find_mismatch, _Offered
 from tests.support.heart import REDIRECT, START, Heart, terms_of
@@ -203,17 +203,42 @@ def test_a_family_begins_with_its_first_token_used_now_in_the_part_that_the_clie
 def test_no_code_is_issued_for_a_session_that_is_over_or_a_person_or_client_that_changed(heart: Heart) -> None:
     client, closed = heart.client(), heart.client()
     heart.change(closed, disabled_at=heart.now)
-    person, gone = heart.person(), heart.person()
-    browser, over, of_gone = heart.sign_in(person), heart.sign_in(person), heart.sign_in(gone)
+    person, gone, deleted = heart.person(), heart.person(), heart.person()
+    browser, over = heart.sign_in(person), heart.sign_in(person)
+    of_gone, of_deleted = heart.sign_in(gone), heart.sign_in(deleted)
     app = heart.tokens_for(browser, client, "openid offline_access").session_id or ""
     heart.end(person, over.session_id)
     heart.change(gone, disabled_at=heart.now)
+    heart.change(deleted, deleted_at=heart.now)
 
     def refused(session_id: str, asking: Client) -> str:
         with pytest.raises(AssertionError) as caught:
             heart.code(StartedSession(session_id, browser.handle, is_reauthentication=False), asking)
         return str(caught.value).partition("\n")[0]
 
-    for session_id in (over.session_id, of_gone.session_id, app):
+    for session_id in (over.session_id, of_gone.session_id, of_deleted.session_id, app):
         assert CodeRefused.SESSION_OVER.value in refused(session_id, client)
     assert CodeRefused.OVERTAKEN.value in refused(browser.session_id, closed)
+
+
+@pytest.mark.parametrize(("expected_epoch", "is_issued"), [(2, False), (3, True), (4, False)])
+def test_a_code_is_issued_under_the_epoch_alone_in_which_the_session_was_looked_up(
+    heart: Heart, expected_epoch: int, is_issued: bool
+) -> None:
+    person, client = heart.person(), heart.client()
+    browser = heart.sign_in(person)
+    heart.change(person, epoch=3)
+    asked = CodeRequest(client.id, REDIRECT, True, ("openid",), [], {}, nonce=None, code_challenge=None)
+
+    with heart.database.transaction() as tx:
+        code = issue_code(
+            tx,
+            request=asked,
+            session_id=browser.session_id,
+            expected_epoch=expected_epoch,
+            settings=heart.settings,
+            now=heart.now,
+        )
+
+    assert (code is not CodeRefused.OVERTAKEN) == is_issued
+    assert [row.user_epoch for row in heart.all(AuthorizationCode)] == [3] * is_issued

@@ -16,6 +16,7 @@ from idp.users import (
     create_user,
     find_by_login_name,
     find_by_sub,
+    find_known_person,
     find_user,
     list_users,
     normalize_login_name,
@@ -60,10 +61,13 @@ def test_names_are_compared_without_regard_to_case_width_and_blanks(database: Da
     user = make(database)
 
     with database.reading() as tx:
-        found = find_by_login_name(tx, name)
+        found, known = find_by_login_name(tx, name), find_known_person(tx, name)
 
     assert found is not None
+    assert known is not None
     assert found.id == user.id
+    assert (known.id, known.epoch, known.password_hash) == (user.id, user.epoch, user.password_hash)
+    assert "password_hash" not in repr(known)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +78,7 @@ def test_nonsense_finds_nobody_and_raises_nothing(database: Database, name: str)
 
     with database.reading() as tx:
         assert find_by_login_name(tx, name) is None
+        assert find_known_person(tx, name) is None
         assert find_by_sub(tx, name) is None
 
 
@@ -193,6 +198,7 @@ def test_a_deleted_person_is_not_found_and_not_listed(database: Database) -> Non
 
     with database.reading() as tx:
         assert find_by_login_name(tx, "alice") is None
+        assert find_known_person(tx, "alice") is None
         assert find_user(tx, user.id) is None
         assert find_by_sub(tx, user.sub) is None
         assert list_users(tx) == []
@@ -205,6 +211,7 @@ def test_a_disabled_person_is_found_so_that_the_refusal_costs_the_same(database:
 
     with database.reading() as tx:
         assert find_by_login_name(tx, "alice") is not None
+        assert find_known_person(tx, "alice") is not None
 
 
 def test_a_hash_is_renewed_only_while_it_is_the_old_one(database: Database) -> None:

@@ -108,6 +108,15 @@ def test_refunding_what_was_never_reserved_changes_nothing(database: Database) -
         assert tx.scalars(select(GuessBudget)).all() == []
 
 
+def test_a_budget_that_is_whole_again_gets_nothing_back(database: Database) -> None:
+    guess(database)
+    refund(database)
+    refund(database)
+
+    with database.reading() as tx:
+        assert [row.guesses for row in tx.scalars(select(GuessBudget))] == [0]
+
+
 @pytest.mark.parametrize(
     ("first", "second", "is_same"),
     [
