@@ -134,6 +134,10 @@ class LiveBrowserSession(NamedTuple):
 
 
 def lock_live_session(tx: Tx, session_id: str, settings: Settings, now: datetime) -> LiveBrowserSession | None:
+    """Lock a browser session that is live, and whose person may sign in; None for any other.
+
+    The lock is what keeps it live until the transaction ends: whoever ends it waits (ADR 0005).
+    """
     statement = _lock_if_live(SessionPolicy.of(settings))
     row = run(tx, statement, {"session": session_id, "now": to_microseconds(now)}).one_or_none()
     return None if row is None else LiveBrowserSession._make(row)
