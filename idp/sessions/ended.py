@@ -9,18 +9,19 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Dialect, and_, bindparam, select
-from sqlalchemy.orm import aliased
 from sqlalchemy.types import BigInteger, String
 
+from idp.db.aliases import shared_alias
 from idp.db.engine import SingleStatements, Tx
 from idp.db.fixed import FixedStatement
-from idp.db.models import Client, LogoutDelivery, LogoutEvent, Session, SessionKind
+from idp.db.models import Client, LogoutEvent, Session, SessionKind
 from idp.db.types import to_microseconds
 from idp.kit.identifiers import is_identifier
 from idp.sessions.policy import SessionPolicy, is_live
 from idp.sessions.receipt import HISTORY_LIFETIME, ReceiptApplication, find_applications
 
 MAXIMUM_APPROVED = 100
+_TOOL, _APP = shared_alias(Session), shared_alias(Client)
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,9 @@ def find_ended(tx: Tx, *, user_id: str, session_id: str, now: datetime, policy: 
         last_active_at=session.last_active_at,
         ended_at=session.ended_at,
         reason=session.end_reason,
-        applications=find_applications(
-            tx,
-            and_(LogoutDelivery.session_id == session.id, LogoutDelivery.event_id == session.logout_event_id),
-        ),
+        applications=find_applications(tx, session.logout_event_id, session_id=session.id)
+        if session.logout_event_id
+        else (),
         access_expires_at=access_expires_at,
         event_id=session.logout_event_id,
         approved=find_approved(tx, session, now, policy) if session.kind is SessionKind.BROWSER else (),
@@ -119,12 +119,11 @@ def name_ended(
 
 @lru_cache(maxsize=8)
 def _name_of_session(dialect: Dialect, policy: SessionPolicy) -> FixedStatement:
-    tool, app = aliased(Session), aliased(Client)
     moment = bindparam("now", type_=BigInteger())
     approved = (
-        select(tool.id)
-        .join(app, app.id == tool.client_id)
-        .where(_is_live_tool_of(Session, moment, policy, session=tool, client=app))
+        select(_TOOL.id)
+        .join(_APP, _APP.id == _TOOL.client_id)
+        .where(_is_live_tool_of(Session, moment, policy, session=_TOOL, client=_APP))
         .correlate(Session)
     )
     statement = (
@@ -146,11 +145,10 @@ def _name_of_session(dialect: Dialect, policy: SessionPolicy) -> FixedStatement:
 
 def find_approved(tx: Tx, parent: Session, now: datetime, policy: SessionPolicy) -> tuple[ApprovedApp, ...]:
     """The apps and tools that a browser session approved and that are signed in, at most `MAXIMUM_APPROVED`."""
-    app = aliased(Client)
     rows = tx.execute(
-        select(Session, app.name)
-        .join(app, app.id == Session.client_id)
-        .where(_is_live_tool_of(parent, now, policy, session=Session, client=app))
+        select(Session, _APP.name)
+        .join(_APP, _APP.id == Session.client_id)
+        .where(_is_live_tool_of(parent, now, policy, session=Session, client=_APP))
         .order_by(Session.last_active_at.desc(), Session.id.desc())
         .limit(MAXIMUM_APPROVED)
     )

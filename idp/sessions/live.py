@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import func, select, update
-from sqlalchemy.orm import aliased
 
 from idp import audit
+from idp.db.aliases import shared_alias
 from idp.db.engine import Tx
 from idp.db.models import Client, Session, SessionClient, SessionKind, TokenFamily
 from idp.kit.identifiers import is_identifier
@@ -23,6 +23,7 @@ from idp.sessions.policy import SessionPolicy, is_live
 
 MAXIMUM_LABEL = 60
 MAXIMUM_APPLICATIONS = 100
+_APP, _PARENT = shared_alias(Client), shared_alias(Session)
 # Nothing that breaks a line or turns the direction of what follows.
 _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -62,12 +63,11 @@ def find_live_session(
     """A live session of this person; None for ended, foreign and unknown ones. Four statements at most."""
     if not is_identifier(session_id):
         return None
-    app, parent = aliased(Client), aliased(Session)
     row = tx.execute(
-        select(Session, app.name, parent)
-        .outerjoin(app, app.id == Session.client_id)
-        .outerjoin(parent, parent.id == Session.parent_id)
-        .where(Session.id == session_id, Session.user_id == user_id, is_live(now, policy, client=app))
+        select(Session, _APP.name, _PARENT)
+        .outerjoin(_APP, _APP.id == Session.client_id)
+        .outerjoin(_PARENT, _PARENT.id == Session.parent_id)
+        .where(Session.id == session_id, Session.user_id == user_id, is_live(now, policy, client=_APP))
     ).one_or_none()
     if row is None:
         return None

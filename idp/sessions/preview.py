@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, exists, func, literal, or_, select
-from sqlalchemy.orm import aliased
 
+from idp.db.aliases import shared_alias
 from idp.db.engine import Tx
 from idp.db.models import Client, Session, SessionClient, SessionKind
 from idp.sessions.part_lifetimes import is_part_live
@@ -18,6 +18,7 @@ from idp.sessions.policy import SessionPolicy, is_live
 
 MAXIMUM_PREVIEWED_APPLICATIONS = 100
 MAXIMUM_PREVIEWED_SESSIONS = 20
+_APP = shared_alias(Client)
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,8 @@ def preview_end(
 
     `acting_session_id` is the session of the browser at hand: its applications may be asked through it.
     """
-    app = aliased(Client)
-    ends = and_(Session.user_id == user_id, which, is_live(now, policy, client=app))
-    counts = _counts(tx, ends, app)
+    ends = and_(Session.user_id == user_id, which, is_live(now, policy, client=_APP))
+    counts = _counts(tx, ends)
     sessions: list[Any] = []
     if named:
         sessions = list(
@@ -82,10 +82,10 @@ def preview_end(
                     Session.os_name,
                     Session.agent_name,
                     Session.label,
-                    app.name,
+                    _APP.name,
                     Session.started_at,
                 )
-                .outerjoin(app, app.id == Session.client_id)
+                .outerjoin(_APP, _APP.id == Session.client_id)
                 .where(ends)
                 .order_by(Session.kind.desc(), Session.last_active_at.desc(), Session.id.desc())
                 .limit(MAXIMUM_PREVIEWED_SESSIONS)
@@ -94,7 +94,7 @@ def preview_end(
     return EndPreview(
         browsers=counts.get(SessionKind.BROWSER, 0),
         apps=counts.get(SessionKind.APP, 0),
-        applications=_applications(tx, ends, app, acting_session_id),
+        applications=_applications(tx, ends, acting_session_id),
         sessions=tuple(SessionPreview(*row) for row in sessions),
     )
 
@@ -133,15 +133,13 @@ def preview_end_client(tx: Tx, *, user_id: str, client_id: str, now: datetime, p
         )
         .correlate(Session)
     )
-    app = aliased(Client)
     counts = _counts(
         tx,
         and_(
             Session.user_id == user_id,
             or_(Session.client_id == client_id, takes_part),
-            is_live(now, policy, client=app),
+            is_live(now, policy, client=_APP),
         ),
-        app,
     )
     name, can_be_told = tx.execute(
         select(Client.name, Client.backchannel_logout_uri.is_not(None)).where(Client.id == client_id)
@@ -159,25 +157,23 @@ def everything_but(session_id: str | None, *, keep_apps: bool = False) -> Column
     return and_(others, Session.kind == SessionKind.BROWSER) if keep_apps else others
 
 
-def _counts(tx: Tx, ends: ColumnElement[bool], app: Any) -> dict[SessionKind, int]:
+def _counts(tx: Tx, ends: ColumnElement[bool]) -> dict[SessionKind, int]:
     rows = tx.execute(
         select(Session.kind, func.count())
-        .outerjoin(app, app.id == Session.client_id)
+        .outerjoin(_APP, _APP.id == Session.client_id)
         .where(ends)
         .group_by(Session.kind)
     )
     return {row[0]: row[1] for row in rows}
 
 
-def _applications(
-    tx: Tx, ends: ColumnElement[bool], app: Any, acting_session_id: str | None
-) -> tuple[ApplicationPreview, ...]:
+def _applications(tx: Tx, ends: ColumnElement[bool], acting_session_id: str | None) -> tuple[ApplicationPreview, ...]:
     asked = and_(Client.frontchannel_logout_uri.is_not(None), SessionClient.session_id == acting_session_id)
     rows = tx.execute(
         select(Client.name, Client.backchannel_logout_uri.is_not(None), func.max(case((asked, 1), else_=0)))
         .join(SessionClient, SessionClient.client_id == Client.id)
         .join(Session, Session.id == SessionClient.session_id)
-        .outerjoin(app, app.id == Session.client_id)
+        .outerjoin(_APP, _APP.id == Session.client_id)
         .where(SessionClient.ended_at.is_(None), ends)
         .group_by(Client.id, Client.name, Client.backchannel_logout_uri)
         .order_by(Client.name, Client.id)

@@ -6,11 +6,13 @@ elsewhere, and never what an application answered. To its person, signed in, it 
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import Integer, Row, and_, bindparam, func, select
 
 from idp.db.engine import Tx
 from idp.db.models import DeliveryState, LogoutDelivery, LogoutEvent
+from idp.db.once import run
 from idp.kit.identifiers import is_identifier
 from idp.kit.opaque import hash_secret, secret_matches, split_handle
 
@@ -18,6 +20,32 @@ MAXIMUM_FRAMES = 50
 HISTORY_LIFETIME = timedelta(days=90)
 # The frames of front-channel logout are for the moment after the deed, and not for everybody who reads it up later.
 FRAMES_LIFETIME = timedelta(minutes=2)
+
+_EVENT = select(*LogoutEvent.__table__.columns).where(LogoutEvent.id == bindparam("event"))
+# A failure, and not the number of attempts: that counts the first one while it is still under way.
+_HAS_FAILED = LogoutDelivery.last_failure.is_not(None)
+_IS_RETRYING = and_(LogoutDelivery.state == DeliveryState.PENDING, _HAS_FAILED).label("is_retrying")
+_IS_ASKED_HERE = LogoutDelivery.frontchannel_uri.is_not(None).label("is_asked_here")
+_APPLICATIONS = (
+    select(
+        LogoutDelivery.client_name,
+        LogoutDelivery.state,
+        _IS_RETRYING,
+        _IS_ASKED_HERE,
+        func.max(LogoutDelivery.settled_at).label("settled_at"),
+        func.count().label("notices"),
+    )
+    .where(LogoutDelivery.event_id == bindparam("event"))
+    .group_by(LogoutDelivery.client_name, LogoutDelivery.client_id, LogoutDelivery.state, _IS_RETRYING, _IS_ASKED_HERE)
+    .order_by(LogoutDelivery.client_name, LogoutDelivery.client_id, LogoutDelivery.state)
+)
+_APPLICATIONS_OF_SESSION = _APPLICATIONS.where(LogoutDelivery.session_id == bindparam("session"))
+_FRAMES = (
+    select(LogoutDelivery.frontchannel_uri, LogoutDelivery.sid)
+    .where(LogoutDelivery.event_id == bindparam("event"), LogoutDelivery.frontchannel_uri.is_not(None))
+    .order_by(LogoutDelivery.id)
+    .limit(bindparam("most", type_=Integer()))
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +92,7 @@ def find_receipt(tx: Tx, *, handle: str, browser_binding: str | None, now: datet
     if parts is None:
         return None
     event_id, secret = parts
-    event = tx.get(LogoutEvent, event_id)
+    event = run(tx, _EVENT, {"event": event_id}).one_or_none()
     if event is None or not secret_matches(secret.reveal(), event.receipt_hash):
         return None
     if event.receipt_expires_at is None or event.receipt_expires_at <= now:
@@ -78,53 +106,35 @@ def find_own_receipt(
     """The receipt in a person's own history, for 90 days; None for others', unknown and older ones."""
     if not is_identifier(event_id):
         return None
-    event = tx.scalars(
-        select(LogoutEvent).where(
-            LogoutEvent.id == event_id,
-            LogoutEvent.user_id == user_id,
-            LogoutEvent.occurred_at > now - HISTORY_LIFETIME,
-        )
-    ).one_or_none()
-    if event is None:
+    event = run(tx, _EVENT, {"event": event_id}).one_or_none()
+    if event is None or event.user_id != user_id or event.occurred_at <= now - HISTORY_LIFETIME:
         return None
     return _receipt(tx, event, is_named=True, binding=browser_binding, now=now)
 
 
-def find_applications(tx: Tx, which: ColumnElement[bool]) -> tuple[ReceiptApplication, ...]:
-    """Each application with each state that its notices are in, counted: one line for a hundred sessions of one."""
-    # A failure, and not the number of attempts: that counts the first one while it is still under way.
-    has_failed = LogoutDelivery.last_failure.is_not(None)
-    is_retrying = and_(LogoutDelivery.state == DeliveryState.PENDING, has_failed).label("is_retrying")
-    is_asked_here = LogoutDelivery.frontchannel_uri.is_not(None).label("is_asked_here")
-    rows = tx.execute(
-        select(
-            LogoutDelivery.client_name,
-            LogoutDelivery.state,
-            is_retrying,
-            is_asked_here,
-            func.max(LogoutDelivery.settled_at),
-            func.count(),
-        )
-        .where(which)
-        .group_by(
-            LogoutDelivery.client_name, LogoutDelivery.client_id, LogoutDelivery.state, is_retrying, is_asked_here
-        )
-        .order_by(LogoutDelivery.client_name, LogoutDelivery.client_id, LogoutDelivery.state)
-    )
+def find_applications(tx: Tx, event_id: str, *, session_id: str | None = None) -> tuple[ReceiptApplication, ...]:
+    """Each application with each state that its notices are in, counted: one line for a hundred sessions of one.
+
+    The notices of an event; with `session_id`, only those about that session.
+    """
+    if session_id is None:
+        rows = run(tx, _APPLICATIONS, {"event": event_id})
+    else:
+        rows = run(tx, _APPLICATIONS_OF_SESSION, {"event": event_id, "session": session_id})
     return tuple(
         ReceiptApplication(
-            name=name,
-            state=state,
-            is_retrying=bool(retrying),
-            settled_at=settled_at if state is not DeliveryState.PENDING else None,
-            count=count,
-            is_asked_here=bool(asked),
+            name=row.client_name,
+            state=row.state,
+            is_retrying=bool(row.is_retrying),
+            settled_at=row.settled_at if row.state is not DeliveryState.PENDING else None,
+            count=row.notices,
+            is_asked_here=bool(row.is_asked_here),
         )
-        for name, state, retrying, asked, settled_at, count in rows
+        for row in rows
     )
 
 
-def _is_own_browser(event: LogoutEvent, browser_binding: str | None) -> bool:
+def _is_own_browser(event: Row[Any], browser_binding: str | None) -> bool:
     return (
         browser_binding is not None
         and event.receipt_browser_hash is not None
@@ -132,8 +142,8 @@ def _is_own_browser(event: LogoutEvent, browser_binding: str | None) -> bool:
     )
 
 
-def _receipt(tx: Tx, event: LogoutEvent, *, is_named: bool, binding: str | None, now: datetime) -> Receipt:
-    applications = find_applications(tx, LogoutDelivery.event_id == event.id)
+def _receipt(tx: Tx, event: Row[Any], *, is_named: bool, binding: str | None, now: datetime) -> Receipt:
+    applications = find_applications(tx, event.id)
     pending = sum(application.count for application in applications if application.state is DeliveryState.PENDING)
     is_own_browser = _is_own_browser(event, binding)
     may_ask = is_own_browser and event.occurred_at > now - FRAMES_LIFETIME
@@ -166,10 +176,5 @@ def _unnamed(applications: tuple[ReceiptApplication, ...]) -> tuple[ReceiptAppli
 
 
 def _frames(tx: Tx, event_id: str) -> tuple[Frame, ...]:
-    rows = tx.execute(
-        select(LogoutDelivery.frontchannel_uri, LogoutDelivery.sid)
-        .where(LogoutDelivery.event_id == event_id, LogoutDelivery.frontchannel_uri.is_not(None))
-        .order_by(LogoutDelivery.id)
-        .limit(MAXIMUM_FRAMES)
-    )
-    return tuple(Frame(uri, sid) for uri, sid in rows if uri is not None)
+    rows = run(tx, _FRAMES, {"event": event_id, "most": MAXIMUM_FRAMES})
+    return tuple(Frame(row.frontchannel_uri, row.sid) for row in rows)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, exists, literal, or_, select
-from sqlalchemy.orm import aliased
 
+from idp.db.aliases import shared_alias
 from idp.db.engine import Tx
 from idp.db.models import Client, EndReason, Session, SessionKind, TokenFamily
 from idp.db.types import micros, to_microseconds
@@ -17,6 +17,8 @@ from idp.sessions.end import Actor, Ended, end_matching
 from idp.sessions.policy import SessionPolicy, is_live
 from idp.sessions.preview import everything_but
 from idp.settings import Settings
+
+_ONE, _APP = shared_alias(Session), shared_alias(Client)
 
 
 def chosen(session_ids: Sequence[str], *, with_tools: bool, keep: str) -> ColumnElement[bool]:
@@ -54,11 +56,10 @@ def end_chosen(
 
     Only what is live: a session that expired already ends by the sweep, with its own reason.
     """
-    one, app = aliased(Session), aliased(Client)
     live = (
-        select(one.id)
-        .outerjoin(app, app.id == one.client_id)
-        .where(one.user_id == user_id, is_live(now, policy, session=one, client=app))
+        select(_ONE.id)
+        .outerjoin(_APP, _APP.id == _ONE.client_id)
+        .where(_ONE.user_id == user_id, is_live(now, policy, session=_ONE, client=_APP))
     )
     return end_matching(
         tx,
