@@ -16,7 +16,7 @@ from idp.account.door import acting, signed_in
 from idp.account.ending import after, receipt_link
 from idp.clients import find_client, list_consents, withdraw_consent
 from idp.db.models import EndReason
-from idp.sessions import CurrentSession, end_client_for_user
+from idp.sessions import CurrentSession, end_client_for_user, lock_user
 from idp.web.notices import leave_notice, take_notice
 from idp.web.views import ClientCard, ScopeLine, client_card, person_card, scope_lines
 
@@ -68,6 +68,7 @@ def withdraw(session: CurrentSession) -> Response:
     services = web.current_services()
     now = services.clock.now()
     with services.database.transaction() as tx:
+        lock_user(tx, session.user_id)  # before the consent (ADR 0005)
         client = find_client(tx, chosen[0])
         withdrawn = client is not None and withdraw_consent(tx, user_id=session.user_id, client_id=client.id, now=now)
         ended = None

@@ -96,7 +96,8 @@ def grant_consent(tx: Tx, *, user_id: str, client_id: str, scopes: tuple[str, ..
 def withdraw_consent(tx: Tx, *, user_id: str, client_id: str, now: datetime) -> bool:
     """Mark the consent in force as withdrawn. False when there was none.
 
-    The caller then ends what the client holds, by `sessions.end_client_for_user`, in the same transaction.
+    The caller has locked the person, and then ends what the client holds by `sessions.end_client_for_user`, all in one
+    transaction.
     """
     withdrawn = tx.scalar(
         update(Consent)

@@ -4,7 +4,7 @@ Whatever the cause, here and nowhere else: the session, its participations, the 
 codes, one durable notice per application, the receipt and the audit row, all in the caller's one transaction. There is
 no way back (I1), and nothing leaves the server before the commit (I16).
 
-Locks, always in this order: user (only when everything ends) → sessions by id → families → outbox, audit.
+Locks, in this order: user (when everything ends, or all of a client) → sessions by id → families → outbox, audit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -77,6 +77,7 @@ _LOCK_ALL = (
     .with_for_update(key_share=True)
 )
 _LOCK_NAMED = _LOCK_ALL.where(is_listed(Session.id, "named"))
+_LOCK_USERS = select(User.id).where(is_listed(User.id, "users")).order_by(User.id).with_for_update(key_share=True)
 _RAISE_EPOCH = update(User).where(User.id == bindparam("user")).values(epoch=User.epoch + 1)
 _INSERT_EVENT = insert(LogoutEvent)
 _END_SESSIONS = (
@@ -168,6 +169,15 @@ def end_everything(
         settings=settings,
         now=now,
     )
+
+
+def lock_users(tx: Tx, user_ids: Sequence[str]) -> None:
+    """Lock these people, before any session: an app that is just redeeming a code has its session then, or gets none.
+
+    Whoever ends what several people have locks them all here first. One after the other, each behind the sessions of
+    the one before, could meet a sign-in in somebody else's browser: it locks its person, and then that session.
+    """
+    run(tx, _LOCK_USERS, {"users": user_ids}).all()
 
 
 def lock_sessions(tx: Tx, user_id: str, which: ColumnElement[bool]) -> list[Locked]:

@@ -15,7 +15,7 @@ from idp.db.models import AuthorizationCode, EndReason, Session, SessionClient, 
 from idp.db.once import run
 from idp.sessions.census import people_of_client
 from idp.sessions.dependants import expire_codes_of_client
-from idp.sessions.end import Actor, Ended, Targets, end_targets, lock_sessions
+from idp.sessions.end import Actor, Ended, Targets, end_targets, lock_sessions, lock_users
 from idp.settings import Settings
 
 _PARTS_OF_CLIENT = select(SessionClient.id).where(
@@ -28,7 +28,12 @@ _PARTS_OF_CLIENT = select(SessionClient.id).where(
 def end_client_for_user(
     tx: Tx, *, user_id: str, client_id: str, reason: EndReason, actor: Actor, settings: Settings, now: datetime
 ) -> Ended:
-    """End what one client has of one person: its app sessions as a whole, its participations in browser sessions."""
+    """End what one client has of one person: its app sessions as a whole, its participations in browser sessions.
+
+    Locks the person first. Who locks a consent before must therefore have locked the person before that.
+    """
+    # No session's lock tells of an app session that is just starting: it is in no snapshot from before it is committed.
+    lock_users(tx, [user_id])
     # Correlated, so that the person's few sessions are looked up and not all that a popular client takes part in.
     takes_part = exists().where(
         SessionClient.session_id == Session.id, SessionClient.client_id == client_id, SessionClient.ended_at.is_(None)
@@ -92,6 +97,7 @@ def end_client_everywhere(
     people = tx.scalars(
         select(people_of_client(client_id, now).subquery().c.user_id).order_by("user_id").limit(limit)
     ).all()
+    lock_users(tx, people)
     for user_id in people:
         end_client_for_user(
             tx, user_id=user_id, client_id=client_id, reason=reason, actor=actor, settings=settings, now=now

@@ -12,7 +12,7 @@ from sqlalchemy import Select, func, select, update
 from idp.db.engine import Tx
 from idp.db.models import EndReason, Session, User
 from idp.sessions.census import people_of_client
-from idp.sessions.end import Actor, end_matching
+from idp.sessions.end import Actor, end_matching, lock_users
 from idp.sessions.end_client import end_client_for_user
 from idp.settings import Settings
 
@@ -55,10 +55,11 @@ def end_next_people(
     people = tx.scalars(
         select(found.c.user_id).where(found.c.user_id > after).order_by(found.c.user_id).limit(limit)
     ).all()
+    lock_users(tx, people)
     browsers = apps = participations = notices = 0
     for user_id in people:
         if client_id is None:
-            tx.execute(update(User).where(User.id == user_id).values(epoch=User.epoch + 1))  # the user lock, and first
+            tx.execute(update(User).where(User.id == user_id).values(epoch=User.epoch + 1))
             ended = end_matching(
                 tx,
                 user_id=user_id,

@@ -3,6 +3,7 @@
 from idp.clients import grant_consent
 from idp.db.models import Client, EndReason, SessionClient, User
 from tests.support.pages import Site
+from tests.support.statements import statements_of
 
 
 def allow(site: Site, person: User, client: Client, *scopes: str) -> None:
@@ -53,6 +54,23 @@ def test_withdrawing_ends_what_the_application_holds_and_nothing_else(site: Site
     assert getattr(site.heart.refresh(app, wiki), "error", None) == "invalid_grant"
     assert not hasattr(site.heart.refresh(other, notes), "error")
     assert in_browser.session_id == browser.session_id
+
+
+def test_withdrawing_locks_the_person_before_the_consent(site: Site) -> None:
+    """As deleting the account does: in the other order the two would wait for each other (ADR 0005)."""
+    ada = site.person("ada")
+    here = site.signed_in("ada")
+    allow(site, ada, site.heart.client(), "openid")
+    form = here.page("/account/applications").form("/account/applications/withdraw")
+
+    with statements_of(site.engine) as sent:
+        here.submit(form)
+
+    (person, *_), (consent, *_) = (
+        [place for place, statement in enumerate(sent) if statement.startswith(beginning)]
+        for beginning in ("SELECT users.id", "UPDATE consents")
+    )
+    assert person < consent
 
 
 def test_withdrawing_twice_or_from_a_stranger_does_nothing_more(site: Site) -> None:

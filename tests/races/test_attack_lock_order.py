@@ -1,17 +1,20 @@
-"""Whoever touches several sessions of a person locks them by id, the one that goes on included (design §9)."""
+"""Who locks what, in which order (design §9): the person first, then sessions by id, the one that goes on included."""
 
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
-from idp import sessions
+from idp import sessions, tokens
 from idp.db.engine import Database
 from idp.db.models import Client, EndReason, Session, User
-from idp.sessions import Actor
-from tests.support.heart import Heart
+from idp.sessions import Actor, Device, StartedSession
+from idp.tokens import Issued
+from tests.support.heart import REDIRECT, Heart, terms_of
 
 # Of this database alone: other tests share the server.
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
@@ -38,6 +41,69 @@ def test_everywhere_else_and_a_withdrawn_consent_at_once_do_not_deadlock(heart: 
     assert [session.id for session in live] == [kept.session_id]
 
 
+@pytest.mark.parametrize("end", ["withdraw", "end_application", "end_next_people"])
+def test_what_an_app_is_just_redeeming_ends_too_when_its_access_is_taken_away(heart: Heart, end: str) -> None:
+    client, person = heart.client(refresh_binding="standalone"), heart.person()
+    code = heart.code(heart.sign_in(person), client)
+    node = heart.open_database()
+    outcome: list[Any] = []
+
+    with heart.database.transaction() as tx:
+        issued = tokens.redeem_code(
+            tx,
+            code=code.reveal(),
+            client=terms_of(client),
+            redirect_uri=REDIRECT,
+            code_verifier=None,
+            settings=heart.settings,
+            keyring=heart.keyring,
+            now=heart.now,
+        )
+        assert isinstance(issued, Issued)
+        ending = threading.Thread(target=partial(globals()[f"_{end}"], heart, node, person, client, outcome))
+        ending.start()
+        _until_somebody_waits(heart)
+    ending.join(30)
+
+    assert [type(one).__name__ for one in outcome] in (["Ended"], ["MassEnd"])
+    assert heart.session(issued.session_id or "").ended_at is not None
+    assert not isinstance(heart.refresh(issued, client), Issued)
+
+
+def test_everybodys_end_and_a_sign_in_in_somebody_elses_browser_do_not_deadlock(heart: Heart) -> None:
+    first, second = sorted((heart.person(), heart.person()), key=lambda person: person.id)
+    theirs = heart.sign_in(first)
+    heart.sign_in(second)
+    heart.clock.advance(minutes=1)
+    node = heart.open_database()
+    outcome: list[Any] = []
+
+    with heart.database.transaction() as tx:
+        # As a sign-in in that browser: the person's lock comes first, then the session that was there.
+        sessions.lock_user(tx, second.id)
+        ending = threading.Thread(target=partial(_end_next_people, heart, node, second, None, outcome))
+        ending.start()
+        _until_somebody_waits(heart)
+        started = sessions.start_browser_session(
+            tx,
+            user_id=second.id,
+            expected_epoch=0,
+            amr=["pwd"],
+            acr=None,
+            keep_signed_in=False,
+            device=Device(),
+            previous_handle=theirs.handle.reveal(),
+            settings=heart.settings,
+            now=heart.now,
+        )
+    ending.join(30)
+
+    assert isinstance(started, StartedSession)
+    assert [type(one).__name__ for one in outcome] == ["MassEnd"]
+    live = heart.all(Session, Session.ended_at.is_(None))
+    assert [session.id for session in live] == [started.session_id]
+
+
 def _end_others(heart: Heart, tx: Any, person: User, kept: str) -> None:
     sessions.end_everything(
         tx,
@@ -51,8 +117,45 @@ def _end_others(heart: Heart, tx: Any, person: User, kept: str) -> None:
 
 
 def _withdraw(heart: Heart, node: Database, person: User, client: Client, outcome: list[Any]) -> None:
+    _try(lambda: heart.withdraw(person, client, database=node), outcome)
+
+
+def _end_application(heart: Heart, node: Database, person: User, client: Client, outcome: list[Any]) -> None:
+    def end() -> Any:
+        with node.transaction() as tx:
+            return sessions.end_client_for_user(
+                tx,
+                user_id=person.id,
+                client_id=client.id,
+                reason=EndReason.ENDED_BY_PERSON,
+                actor=Actor(),
+                settings=heart.settings,
+                now=heart.now,
+            )
+
+    _try(end, outcome)
+
+
+def _end_next_people(heart: Heart, node: Database, _: User, client: Client | None, outcome: list[Any]) -> None:
+    def end() -> Any:
+        with node.transaction() as tx:
+            return sessions.end_next_people(
+                tx,
+                client_id=client.id if client else None,
+                before=heart.now,
+                after="",
+                reason=EndReason.ENDED_BY_ADMINISTRATOR,
+                actor=Actor(),
+                settings=heart.settings,
+                now=heart.now,
+            )
+
+    _try(end, outcome)
+
+
+def _try(end: Callable[[], Any], outcome: list[Any]) -> None:
     try:
-        outcome.append(heart.withdraw(person, client, database=node))
+        outcome.append(end())
     except Exception as error:  # noqa: BLE001 - the test says what came of it
         outcome.append(error)
 

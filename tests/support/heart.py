@@ -234,6 +234,7 @@ class Heart:
     def withdraw(self, person: User, client: Client, *, database: Database | None = None) -> Ended:
         """A person takes an application its access away, as the account page does: consent and all that it holds."""
         with (database or self.database).transaction() as tx:
+            sessions.lock_user(tx, person.id)
             clients.withdraw_consent(tx, user_id=person.id, client_id=client.id, now=self.now)
             return sessions.end_client_for_user(
                 tx,
