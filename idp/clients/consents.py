@@ -72,21 +72,19 @@ def hold_consent(tx: Tx, user_id: str, client_id: str) -> tuple[str, ...] | None
 
 def grant_consent(tx: Tx, *, user_id: str, client_id: str, scopes: tuple[str, ...], now: datetime) -> tuple[str, ...]:
     """Add `scopes` to what the person allowed the client, and return those of the consent in force."""
-    run(
-        tx,
-        _ADD[tx.get_bind().dialect.name],
-        {
-            "id": new_identifier(shard_key_in(user_id), now),
-            "user_id": user_id,
-            "client_id": client_id,
-            "scopes": (),
-            "granted_at": now,
-            "updated_at": now,
-        },
-    )
-    # The row exists now; the lock makes two answers from two tabs unite their scopes instead of overwriting each other.
-    held = hold_consent(tx, user_id, client_id)
-    assert held is not None
+    row = {
+        "id": new_identifier(shard_key_in(user_id), now),
+        "user_id": user_id,
+        "client_id": client_id,
+        "scopes": (),
+        "granted_at": now,
+        "updated_at": now,
+    }
+    held = None
+    while held is None:  # again only if the one in force was withdrawn between the two statements: then ours goes in
+        run(tx, _ADD[tx.get_bind().dialect.name], row)
+        # A row exists now; the lock makes answers from two tabs unite their scopes instead of overwriting each other.
+        held = hold_consent(tx, user_id, client_id)
     united = tuple(dict.fromkeys((*held, *scopes)))
     run(tx, _UNITE, {"person": user_id, "client": client_id, "united": united, "now": now})
     record(tx, "consent_given", now=now, user_id=user_id, client_id=client_id, details={"scopes": list(scopes)})

@@ -3,8 +3,10 @@
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from idp.clients import (
     ClientSpec,
@@ -99,3 +101,35 @@ def test_consents_given_in_many_tabs_at_once_are_united_in_one_row(
     with nodes[0].reading() as tx:
         (row,) = list_consents(tx, user_id)
     assert sorted(row.scopes) == scopes
+
+
+def test_a_consent_that_is_withdrawn_while_it_is_given_anew_is_given_anew(
+    open_database: Callable[[], Database], pair: tuple[str, str]
+) -> None:
+    user_id, client_id = pair
+    here, elsewhere = open_database(), open_database()
+    given: dict[str, Any] = {"user_id": user_id, "client_id": client_id, "now": NOW}
+    with here.transaction() as tx:
+        grant_consent(tx, scopes=("openid", "email"), **given)
+    withdrawing = threading.Thread(target=_withdraw, args=(elsewhere, given))
+
+    @event.listens_for(here.engine, "before_cursor_execute")
+    def _after_the_insert(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("SELECT consents.scopes") and not withdrawing.ident:
+            withdrawing.start()
+            if not here.is_sqlite:  # there it waits for the one writer's place
+                withdrawing.join()
+
+    with here.transaction() as tx:
+        granted = grant_consent(tx, scopes=("openid",), **given)
+    withdrawing.join()
+
+    # SQLite has one writer at a time: there the withdrawal comes after.
+    assert granted == (("openid", "email") if here.is_sqlite else ("openid",))
+    with here.reading() as tx:
+        assert [row.scopes for row in list_consents(tx, user_id)] == ([] if here.is_sqlite else [("openid",)])
+
+
+def _withdraw(database: Database, given: dict[str, Any]) -> None:
+    with database.transaction() as tx:
+        assert withdraw_consent(tx, **given)
