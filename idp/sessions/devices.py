@@ -5,15 +5,19 @@ over indexes and three statements, however many sessions there are (lesson 20).
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, case, func, literal, select, tuple_, union_all
+from sqlalchemy import BigInteger, Select, String, bindparam, case, func, select, tuple_, union_all
 
 from idp.db.aliases import shared_alias
 from idp.db.engine import Tx
+from idp.db.listed import is_listed
 from idp.db.models import Client, Session, SessionClient, SessionKind, TokenFamily
+from idp.db.once import run
 from idp.db.types import from_microseconds, micros, to_microseconds
 from idp.kit.identifiers import is_identifier
 from idp.kit.opaque import base64url, base64url_decode
@@ -22,6 +26,47 @@ from idp.sessions.policy import SessionPolicy, is_live
 
 # Made once: an alias costs SQLAlchemy milliseconds.
 _APP, _PARENT = shared_alias(Client), shared_alias(Session)
+
+_COLUMNS = (
+    Session.id,
+    Session.kind,
+    Session.device_name,
+    Session.os_name,
+    Session.agent_name,
+    Session.label,
+    Session.ip_address,
+    Session.started_at,
+    Session.last_active_at,
+    Session.keep_signed_in,
+    Session.parent_id,
+    Session.ended_at,
+    Session.end_reason,
+    Client.name.label("client_name"),
+    _PARENT.id.label("approver_id"),
+    _PARENT.device_name.label("approver_device_name"),
+    _PARENT.os_name.label("approver_os_name"),
+    _PARENT.agent_name.label("approver_agent_name"),
+    _PARENT.ended_at.label("approver_ended_at"),
+)
+_USED = (
+    select(TokenFamily.session_client_id, func.max(TokenFamily.last_used_at).label("used_at"))
+    .where(is_listed(TokenFamily.session_id, "named"))
+    .group_by(TokenFamily.session_client_id)
+    .subquery()
+)
+_DETAILS = (
+    select(
+        SessionClient.session_id,
+        Client.name,
+        _USED.c.used_at,
+        is_part_live(bindparam("now", type_=BigInteger())).label("takes_part"),
+    )
+    .join(Client, Client.id == SessionClient.client_id)
+    .join(Session, Session.id == SessionClient.session_id)
+    .outerjoin(_USED, _USED.c.session_client_id == SessionClient.id)
+    .where(is_listed(SessionClient.session_id, "named"), SessionClient.ended_at.is_(None))
+    .order_by(Client.name)
+)
 
 
 @dataclass(frozen=True)
@@ -110,35 +155,26 @@ def list_devices(
     ended_after: str | None = None,
 ) -> DevicesPage:
     """The page of a person's sessions behind the given cursors (unreadable ones count as none). Three statements."""
-    branches = [
-        _live_branch(user_id, SessionKind.BROWSER, browsers_after, page_size, now, policy),
-        _live_branch(user_id, SessionKind.APP, apps_after, page_size, now, policy),
-        _ended_branch(user_id, ended_after, page_size),
-    ]
-    # Each branch has its own ORDER BY and LIMIT, so each must be a subquery of its own (SQLite's grammar).
-    rows = tx.execute(
-        select(
-            Session, Client.name, _PARENT.id, _PARENT.device_name, _PARENT.os_name, _PARENT.agent_name, _PARENT.ended_at
-        )
-        .outerjoin(Client, Client.id == Session.client_id)
-        .outerjoin(_PARENT, _PARENT.id == Session.parent_id)
-        .where(Session.id.in_(union_all(*(select(branch.subquery().c.id) for branch in branches))))
+    cursors = tuple(_read_cursor(after) for after in (browsers_after, apps_after, ended_after))
+    rows = run(
+        tx,
+        _rows(policy, page_size, tuple(cursor is not None for cursor in cursors)),
+        _values_of(cursors) | {"user": user_id, "now": to_microseconds(now)},
     ).all()
-    live = [row for row in rows if row[0].ended_at is None]
-    details = _details(tx, [row[0].id for row in live], now)
-    counts, approved = _count_live(
-        tx, user_id, now, policy, [row[0].id for row in live if row[0].kind is SessionKind.BROWSER]
-    )
+    live = [row for row in rows if row.ended_at is None]
+    details = _details(tx, [row.id for row in live], now)
+    browser_ids = [row.id for row in live if row.kind is SessionKind.BROWSER]
+    counts, approved = _count_live(tx, user_id, now, policy, browser_ids)
     # In the order of the index that the cursors walk; families may have been used later than the row says.
-    live.sort(key=lambda row: (row[0].last_active_at, row[0].id), reverse=True)
+    live.sort(key=lambda row: (row.last_active_at, row.id), reverse=True)
     listed = [_device_row(row, details, approved, current_session_id) for row in live]
     browsers = [row for row in listed if row.kind is SessionKind.BROWSER]
     apps = [row for row in listed if row.kind is SessionKind.APP]
     ended = sorted(
-        (row for row in rows if row[0].ended_at is not None), key=lambda row: (row[0].ended_at, row[0].id), reverse=True
+        (row for row in rows if row.ended_at is not None), key=lambda row: (row.ended_at, row.id), reverse=True
     )
-    moments = {row[0].id: row[0].last_active_at for row in live}
-    ended_page = [_ended_row(row[0], row[1]) for row in ended[:page_size]]
+    moments = {row.id: row.last_active_at for row in live}
+    ended_page = [_ended_row(row) for row in ended[:page_size]]
     return DevicesPage(
         browsers=browsers[:page_size],
         apps=apps[:page_size],
@@ -153,55 +189,57 @@ def list_devices(
     )
 
 
-def _live_branch(
-    user_id: str, kind: SessionKind, after: str | None, page_size: int, now: datetime, policy: SessionPolicy
-) -> Select[Any]:
-    query = select(Session.id).where(Session.user_id == user_id, Session.kind == kind)
-    if kind is SessionKind.APP:
-        query = query.join(_APP, _APP.id == Session.client_id).where(is_live(now, policy, client=_APP))
-    else:
-        query = query.where(is_live(now, policy))
-    return _page(query, Session.last_active_at, after, page_size)
+@lru_cache(maxsize=32)
+def _rows(policy: SessionPolicy, page_size: int, has_cursors: tuple[bool, ...]) -> Select[*tuple[Any, ...]]:
+    mine, now = select(Session.id).where(Session.user_id == bindparam("user")), bindparam("now", type_=BigInteger())
+    browsers = mine.where(Session.kind == SessionKind.BROWSER, is_live(now, policy))
+    apps = mine.join(_APP, _APP.id == Session.client_id).where(
+        Session.kind == SessionKind.APP, is_live(now, policy, client=_APP)
+    )
+    ended = mine.where(Session.ended_at.is_not(None))
+    ordered = ((browsers, Session.last_active_at), (apps, Session.last_active_at), (ended, Session.ended_at))
+    # Each branch has its own ORDER BY and LIMIT, so each must be a subquery of its own (SQLite's grammar).
+    pages = [
+        _page(query, moment, branch if has_cursors[branch] else None, page_size).subquery()
+        for branch, (query, moment) in enumerate(ordered)
+    ]
+    return (
+        select(*_COLUMNS)
+        .select_from(Session)
+        .outerjoin(Client, Client.id == Session.client_id)
+        .outerjoin(_PARENT, _PARENT.id == Session.parent_id)
+        .where(Session.id.in_(union_all(*(select(page.c.id) for page in pages))))
+    )
 
 
-def _ended_branch(user_id: str, after: str | None, page_size: int) -> Select[Any]:
-    query = select(Session.id).where(Session.user_id == user_id, Session.ended_at.is_not(None))
-    return _page(query, Session.ended_at, after, page_size)
-
-
-def _page(query: Select[Any], moment: Any, after: str | None, page_size: int) -> Select[Any]:
-    cursor = _read_cursor(after)
+def _page(query: Select[Any], moment: Any, cursor: int | None, page_size: int) -> Select[Any]:
     if cursor is not None:
-        query = query.where(tuple_(micros(moment), Session.id) < tuple_(literal(cursor.moment), literal(cursor.id)))
+        behind = (bindparam(f"moment_{cursor}", type_=BigInteger()), bindparam(f"id_{cursor}", type_=String()))
+        query = query.where(tuple_(micros(moment), Session.id) < tuple_(*behind))
     return query.order_by(moment.desc(), Session.id.desc()).limit(page_size + 1)
+
+
+def _values_of(cursors: Sequence[_Cursor | None]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for branch, cursor in enumerate(cursors):
+        if cursor is not None:
+            values |= {f"moment_{branch}": cursor.moment, f"id_{branch}": cursor.id}
+    return values
 
 
 def _details(tx: Tx, session_ids: list[str], now: datetime) -> dict[str, tuple[tuple[str, ...], datetime | None]]:
     """Per session: names of the applications that take part, and the latest refresh."""
     if not session_ids:
         return {}
-    used = (
-        select(TokenFamily.session_client_id, func.max(TokenFamily.last_used_at).label("used_at"))
-        .where(TokenFamily.session_id.in_(session_ids))
-        .group_by(TokenFamily.session_client_id)
-        .subquery()
-    )
-    rows = tx.execute(
-        select(SessionClient.session_id, Client.name, used.c.used_at, is_part_live(now))
-        .join(Client, Client.id == SessionClient.client_id)
-        .join(Session, Session.id == SessionClient.session_id)
-        .outerjoin(used, used.c.session_client_id == SessionClient.id)
-        .where(SessionClient.session_id.in_(session_ids), SessionClient.ended_at.is_(None))
-        .order_by(Client.name)
-    )
+    rows = run(tx, _DETAILS, {"named": session_ids, "now": to_microseconds(now)})
     names: dict[str, dict[str, None]] = defaultdict(dict)  # each once, in their order: a browser may have a thousand
     latest: dict[str, datetime] = {}
-    for session_id, name, used_at, takes_part in rows:
-        of_session = names[session_id]
-        if takes_part:
-            of_session[name] = None
-        if used_at is not None:
-            latest[session_id] = max(used_at, latest.get(session_id, used_at))
+    for row in rows:
+        of_session = names[row.session_id]
+        if row.takes_part:
+            of_session[row.name] = None
+        if row.used_at is not None:
+            latest[row.session_id] = max(row.used_at, latest.get(row.session_id, row.used_at))
     return {session_id: (tuple(found), latest.get(session_id)) for session_id, found in names.items()}
 
 
@@ -209,62 +247,74 @@ def _count_live(
     tx: Tx, user_id: str, now: datetime, policy: SessionPolicy, browser_ids: list[str]
 ) -> tuple[dict[SessionKind, int], dict[str, int]]:
     """How many of each kind are live, and how many of the apps each of these browsers approved."""
-    branch = case((Session.parent_id.in_(browser_ids), Session.parent_id), else_=None).label("branch")
-    rows = tx.execute(
-        select(Session.kind, branch, func.count())
-        .outerjoin(_APP, _APP.id == Session.client_id)
-        .where(Session.user_id == user_id, is_live(now, policy, client=_APP))
-        .group_by(Session.kind, branch)
-    )
+    asked = {"user": user_id, "now": to_microseconds(now), "browsers": browser_ids}
     counts: dict[SessionKind, int] = {}
     approved: dict[str, int] = {}
-    for kind, parent_id, count in rows:
-        counts[kind] = counts.get(kind, 0) + count
-        if parent_id is not None:
-            approved[parent_id] = count
+    for row in run(tx, _counts(policy), asked):
+        counts[row.kind] = counts.get(row.kind, 0) + row.sessions
+        if row.branch is not None:
+            approved[row.branch] = row.sessions
     return counts, approved
 
 
-def _device_row(row: Any, details: Any, approved: dict[str, int], current_session_id: str | None) -> DeviceRow:
-    session, client_name, parent_id, device_name, os_name, agent_name, parent_ended_at = row
-    applications, used_at = details.get(session.id, ((), None))
-    return DeviceRow(
-        session_id=session.id,
-        kind=session.kind,
-        device_name=session.device_name,
-        os_name=session.os_name,
-        agent_name=session.agent_name,
-        label=session.label,
-        client_name=client_name,
-        ip_address=session.ip_address,
-        started_at=session.started_at,
-        last_active_at=max(session.last_active_at, used_at or session.last_active_at),
-        keep_signed_in=session.keep_signed_in,
-        is_current=session.id == current_session_id,
-        applications=applications,
-        parent_id=session.parent_id,
-        approved_in=ApprovedIn(parent_id, device_name, os_name, agent_name, is_over=parent_ended_at is not None)
-        if parent_id
-        else None,
-        approved_apps=approved.get(session.id, 0),
+@lru_cache(maxsize=8)
+def _counts(policy: SessionPolicy) -> Select[*tuple[Any, ...]]:
+    branch = case((is_listed(Session.parent_id, "browsers"), Session.parent_id), else_=None).label("branch")
+    return (
+        select(Session.kind, branch, func.count().label("sessions"))
+        .outerjoin(_APP, _APP.id == Session.client_id)
+        .where(
+            Session.user_id == bindparam("user"),
+            is_live(bindparam("now", type_=BigInteger()), policy, client=_APP),
+        )
+        .group_by(Session.kind, branch)
     )
 
 
-def _ended_row(session: Session, client_name: str | None) -> EndedRow:
-    assert session.ended_at is not None and session.end_reason is not None
+def _device_row(row: Any, details: Any, approved: dict[str, int], current_session_id: str | None) -> DeviceRow:
+    applications, used_at = details.get(row.id, ((), None))
+    return DeviceRow(
+        session_id=row.id,
+        kind=row.kind,
+        device_name=row.device_name,
+        os_name=row.os_name,
+        agent_name=row.agent_name,
+        label=row.label,
+        client_name=row.client_name,
+        ip_address=row.ip_address,
+        started_at=row.started_at,
+        last_active_at=max(row.last_active_at, used_at or row.last_active_at),
+        keep_signed_in=row.keep_signed_in,
+        is_current=row.id == current_session_id,
+        applications=applications,
+        parent_id=row.parent_id,
+        approved_in=ApprovedIn(
+            row.approver_id,
+            row.approver_device_name,
+            row.approver_os_name,
+            row.approver_agent_name,
+            is_over=row.approver_ended_at is not None,
+        )
+        if row.approver_id
+        else None,
+        approved_apps=approved.get(row.id, 0),
+    )
+
+
+def _ended_row(row: Any) -> EndedRow:
     return EndedRow(
-        session_id=session.id,
-        kind=session.kind,
-        device_name=session.device_name,
-        os_name=session.os_name,
-        agent_name=session.agent_name,
-        label=session.label,
-        client_name=client_name,
-        ip_address=session.ip_address,
-        started_at=session.started_at,
-        last_active_at=session.last_active_at,
-        ended_at=session.ended_at,
-        reason=session.end_reason,
+        session_id=row.id,
+        kind=row.kind,
+        device_name=row.device_name,
+        os_name=row.os_name,
+        agent_name=row.agent_name,
+        label=row.label,
+        client_name=row.client_name,
+        ip_address=row.ip_address,
+        started_at=row.started_at,
+        last_active_at=row.last_active_at,
+        ended_at=row.ended_at,
+        reason=row.end_reason,
     )
 
 
