@@ -135,7 +135,9 @@ def start(folder: Path, account: Account) -> subprocess.Popen[bytes]:
     binaries = reachable_binaries(account, find_binaries(), folder)
     make_data(folder, account, binaries)
     # Commits are real to every other connection either way; fsync only matters when the machine itself stops.
-    return launch(folder, account, binaries, fsync=os.environ.get("IDP_TEST_POSTGRES_FSYNC", "off"))
+    fsync = os.environ.get("IDP_TEST_POSTGRES_FSYNC", "off")
+    # Nothing is learnt of tables by itself: a plan must not depend on which test they belonged to just before.
+    return launch(folder, account, binaries, fsync=fsync, autovacuum_analyze_threshold=str(2**31 - 1))
 
 
 def make_data(folder: Path, account: Account, binaries: Path, *options: str) -> None:
