@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from idp import sessions, tokens
+from idp import sessions, tokens, users
 from idp.db.engine import Database
 from idp.db.models import Client, EndReason, Session, User
 from idp.sessions import Actor, Device, StartedSession
+from idp.sessions.end import lock_sessions
 from idp.tokens import Issued
 from tests.support.heart import REDIRECT, Heart, terms_of
 
@@ -68,6 +69,33 @@ def test_what_an_app_is_just_redeeming_ends_too_when_its_access_is_taken_away(he
     assert [type(one).__name__ for one in outcome] in (["Ended"], ["MassEnd"])
     assert heart.session(issued.session_id or "").ended_at is not None
     assert not isinstance(heart.refresh(issued, client), Issued)
+
+
+def test_deleting_an_account_and_a_sign_out_of_the_same_person_do_not_deadlock(heart: Heart) -> None:
+    person = heart.person()
+    started = heart.sign_in(person)
+    node = heart.open_database()
+    outcome: list[Any] = []
+
+    with heart.database.transaction() as tx:
+        lock_sessions(tx, person.id, Session.id == started.session_id)
+        deleting = threading.Thread(target=partial(_delete, heart, node, person, outcome))
+        deleting.start()
+        _until_somebody_waits(heart)
+        sessions.end_sessions(
+            tx,
+            user_id=person.id,
+            session_ids=[started.session_id],
+            reason=EndReason.SIGNED_OUT,
+            actor=Actor(),
+            settings=heart.settings,
+            now=heart.now,
+        )
+    deleting.join(30)
+
+    assert [type(one).__name__ for one in outcome] == ["Ended"]
+    (grave,) = heart.all(User, User.id == person.id)
+    assert (grave.deleted_at, grave.email_key, grave.username_key) == (heart.now, None, None)
 
 
 def test_everybodys_end_and_a_sign_in_in_somebody_elses_browser_do_not_deadlock(heart: Heart) -> None:
@@ -149,6 +177,25 @@ def _end_next_people(heart: Heart, node: Database, _: User, client: Client | Non
                 settings=heart.settings,
                 now=heart.now,
             )
+
+    _try(end, outcome)
+
+
+def _delete(heart: Heart, node: Database, person: User, outcome: list[Any]) -> None:
+    def end() -> Any:
+        with node.transaction() as tx:
+            users.delete_user(tx, user_id=person.id, actor="operator", now=heart.now)
+            ended = sessions.end_everything(
+                tx,
+                user_id=person.id,
+                except_session_id=None,
+                reason=EndReason.USER_DELETED,
+                actor=Actor(),
+                settings=heart.settings,
+                now=heart.now,
+            )
+            users.free_names(tx, user_id=person.id)
+            return ended
 
     _try(end, outcome)
 
