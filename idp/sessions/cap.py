@@ -10,10 +10,10 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import BigInteger, Select, String, bindparam, case, func, or_, select
-from sqlalchemy.orm import aliased
 
 from idp import mail
 from idp.clients import ClientTerms
+from idp.db.aliases import shared_alias
 from idp.db.engine import Tx
 from idp.db.models import Client, EndReason, Session, SessionKind, TokenFamily
 from idp.db.once import run
@@ -22,6 +22,8 @@ from idp.policy import value_in_force
 from idp.sessions.end import Actor, Ended, end_sessions, lock_sessions
 from idp.sessions.policy import SessionPolicy, is_live
 from idp.settings import Settings
+
+_APP = shared_alias(Client)
 
 
 def lock_surplus(
@@ -47,7 +49,6 @@ def lock_surplus(
 
 @lru_cache(maxsize=8)
 def _latest_first(policy: SessionPolicy) -> Select[*tuple[Any, ...]]:
-    app = aliased(Client)
     cap = func.coalesce(
         bindparam("own_cap", type_=BigInteger()),
         value_in_force("app_sessions_per_client", policy.app_sessions_per_client),
@@ -58,13 +59,13 @@ def _latest_first(policy: SessionPolicy) -> Select[*tuple[Any, ...]]:
     active_at = micros(Session.last_active_at)
     return (
         select(Session.id, cap)
-        .join(app, app.id == Session.client_id)
+        .join(_APP, _APP.id == Session.client_id)
         .where(
             Session.user_id == bindparam("person", type_=String()),
             Session.kind == SessionKind.APP,
             Session.client_id == bindparam("client", type_=String()),
             cap > 0,
-            is_live(bindparam("now", type_=BigInteger()), policy, client=app),
+            is_live(bindparam("now", type_=BigInteger()), policy, client=_APP),
         )
         .order_by(case((used_at > active_at, used_at), else_=active_at).desc(), Session.id.desc())
     )
