@@ -49,7 +49,7 @@ def find_dependants(path: Path, name: str) -> Dependants:
             reached.add(statement.name)  # it may be what makes the next one
         if isinstance(statement, ast.Assign | ast.AnnAssign) and not reached.isdisjoint(_names(statement.value)):
             targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-            reached |= {target.id for target in targets if isinstance(target, ast.Name)}
+            reached |= _names(targets)
             remade.append(ast.unparse(statement))
     made = reached - {one.name for one in tree.body if isinstance(one, ast.FunctionDef)}
     lines = {line for function in _functions(tree) for line in _lines_that_use(function, made)}
