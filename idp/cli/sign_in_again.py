@@ -63,7 +63,7 @@ def _of_client(services: Services, client_id: str, since: datetime, now: datetim
     after: str | None = ""
     while after is not None:
         with services.database.transaction() as tx:
-            batch, told = end_older_of_client(
+            batch = end_older_of_client(
                 tx,
                 client_id=client_id,
                 since=since,
@@ -73,8 +73,8 @@ def _of_client(services: Services, client_id: str, since: datetime, now: datetim
                 now=services.clock.now(),
                 limit=_BATCH,
             )
-        people, notices = people + len(batch), notices + told
-        after = batch[-1] if batch else None
+        people, notices = people + batch.people, notices + batch.notices
+        after = batch.last
     if as_json:
         counts = {"people": people, "applications_to_tell": notices}
         print_json({"whom": "client", "client_id": client_id, "since": since, "changed": has_changed, **counts})

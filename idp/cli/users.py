@@ -23,7 +23,6 @@ from idp.users import (
     disable_user,
     enable_user,
     find_password_problem,
-    free_names,
     hash_password,
     list_users,
     set_password,
@@ -144,7 +143,6 @@ def delete(name: str, as_json: bool) -> None:
             address = user.email
             has_changed = delete_user(tx, user_id=user.id, actor=OPERATOR.name, now=now)
             ended = _end_all(tx, services, user, EndReason.USER_DELETED)
-            free_names(tx, user_id=user.id)  # after the ends: it says why
             forget_devices(tx, user_id=user.id)
             if has_changed and address is not None:
                 letter = mail.account_deleted(now=now, settings=services.settings)

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import CompoundSelect, Select, func, select, union, update
+from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, func, select, union, update
 
 from idp.db.engine import Tx
 from idp.db.models import AuthorizationCode, Session, SessionClient
@@ -30,14 +30,18 @@ def people_of_client(client_id: str, now: datetime) -> CompoundSelect[str]:
     holds_code = (
         select(Session.user_id)
         .join(AuthorizationCode, AuthorizationCode.session_id == Session.id)
-        .where(
-            AuthorizationCode.expires_at > now - _STILL_UNDER_WAY,
-            AuthorizationCode.client_id == client_id,
-            AuthorizationCode.used_at.is_(None),
-            Session.ended_at.is_(None),
-        )
+        .where(is_redeemable(client_id, now), Session.ended_at.is_(None))
     )
     return union(takes_part, holds_code)
+
+
+def is_redeemable(client_id: str, now: datetime) -> ColumnElement[bool]:
+    """Whether a code is the client's and can, or just could, be redeemed."""
+    return and_(
+        AuthorizationCode.expires_at > now - _STILL_UNDER_WAY,
+        AuthorizationCode.client_id == client_id,
+        AuthorizationCode.used_at.is_(None),
+    )
 
 
 def forget_devices(tx: Tx, *, user_id: str) -> None:

@@ -10,10 +10,12 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, exists, or_, select
 
 from idp.db.engine import Tx
-from idp.db.models import EndReason, Session, SessionClient
+from idp.db.models import AuthorizationCode, EndReason, Session, SessionClient
+from idp.sessions.census import is_redeemable
 from idp.sessions.dependants import expire_codes_of_client
-from idp.sessions.end import Actor, Ended, Targets, end_matching, end_targets, lock_sessions
+from idp.sessions.end import Actor, Ended, Targets, end_matching, end_targets, lock_sessions, lock_users
 from idp.sessions.end_client import find_parts
+from idp.sessions.mass_end import MassEnd
 from idp.sessions.start import lock_user
 from idp.settings import Settings
 
@@ -36,28 +38,28 @@ def end_older_of_user(
 
 def end_older_of_client(
     tx: Tx, *, client_id: str, since: datetime, after: str, actor: Actor, settings: Settings, now: datetime, limit: int
-) -> tuple[list[str], int]:
+) -> MassEnd:
     """End what a client has by older sign-ins of up to `limit` people behind `after`: app sessions, parts in browsers'.
 
-    Returns those people's ids and how many notices go out; go on behind the last id until there is none.
+    Who only holds a code comes up too, as it may just be redeemed, and counts as one of `people` if something ended.
     """
-    people = list(
-        tx.scalars(
-            select(Session.user_id)
-            .where(Session.user_id > after, Session.ended_at.is_(None), _rests_on_older(client_id, since))
-            .distinct()
-            .order_by(Session.user_id)
-            .limit(limit)
-        )
-    )
-    notices = 0
+    older = _rests_on_older(client_id, since, now)
+    people = tx.scalars(
+        select(Session.user_id)
+        .where(Session.user_id > after, Session.ended_at.is_(None), older)
+        .distinct()
+        .order_by(Session.user_id)
+        .limit(limit)
+    ).all()
+    lock_users(tx, people)
+    batch = []
     for user_id in people:
-        locked = lock_sessions(tx, user_id, _rests_on_older(client_id, since))
+        locked = lock_sessions(tx, user_id, older)
         apps = [session for session in locked if session.client_id == client_id]
         goes_on = [session.id for session in locked if session.client_id != client_id]
         parts = find_parts(tx, goes_on, client_id)
         expire_codes_of_client(tx, goes_on, client_id)
-        notices += end_targets(
+        ended = end_targets(
             tx,
             user_id,
             Targets(apps, parts),
@@ -65,12 +67,21 @@ def end_older_of_client(
             actor=actor,
             settings=settings,
             now=now,
-        ).deliveries
-    return people, notices
+        )
+        batch.append(ended)
+    return MassEnd(
+        people[-1] if people else None,
+        people=sum(ended.event_id is not None for ended in batch),
+        apps=sum(ended.apps for ended in batch),
+        participations=sum(ended.participations for ended in batch),
+        notices=sum(ended.deliveries for ended in batch),
+    )
 
 
-def _rests_on_older(client_id: str, since: datetime) -> ColumnElement[bool]:
+def _rests_on_older(client_id: str, since: datetime, now: datetime) -> ColumnElement[bool]:
     takes_part = exists().where(
         SessionClient.session_id == Session.id, SessionClient.client_id == client_id, SessionClient.ended_at.is_(None)
     )
-    return and_(Session.auth_time < since, or_(Session.client_id == client_id, takes_part))
+    # A code that was not redeemed when the moment was committed may be meanwhile: refused by every check, but alive.
+    holds_code = exists().where(AuthorizationCode.session_id == Session.id, is_redeemable(client_id, now))
+    return and_(Session.auth_time < since, or_(Session.client_id == client_id, takes_part, holds_code))

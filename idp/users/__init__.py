@@ -16,7 +16,7 @@ from idp.users.find import (
     subject_for,
 )
 from idp.users.guesses import GuessVerdict, refund_guess, reserve_guess
-from idp.users.lifecycle import delete_user, disable_user, enable_user, free_names, set_password
+from idp.users.lifecycle import delete_user, disable_user, enable_user, set_password
 from idp.users.passwords import (
     PasswordChecks,
     PasswordChecksBusy,
@@ -42,7 +42,6 @@ __all__ = [
     "find_known_person",
     "find_password_problem",
     "find_user",
-    "free_names",
     "hash_password",
     "list_users",
     "needs_rehash",

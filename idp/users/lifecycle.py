@@ -1,7 +1,7 @@
 """What happens to an account after it was made: disabled, enabled, deleted, given another password.
 
-Deleting wipes what is known of the person and leaves a tombstone, so that `sub` is never given to anybody else (I15);
-at last the names are free again. Nothing here ends a session: the caller calls `sessions.end_everything` in the same
+Deleting wipes what is known of the person and leaves a tombstone, so that `sub` is never given to anybody else (I15),
+while the names are free again. Nothing here ends a session: the caller calls `sessions.end_everything` in the same
 transaction (design §6), which also raises the epoch. Each function locks the user row first, by its UPDATE.
 """
 
@@ -28,8 +28,8 @@ def enable_user(tx: Tx, *, user_id: str, actor: str, now: datetime) -> bool:
 def delete_user(tx: Tx, *, user_id: str, actor: str, now: datetime) -> bool:
     """Wipe the account for good: name, address, password, claims, consents and mail. False when there is none.
 
-    Nobody finds it any more. The caller then ends everything, and calls `free_names` after that. What stays:
-    identifier, `sub`, epoch and the times, as a tombstone that notices, history and audit refer to.
+    Nobody finds it any more, and others may have its names. The caller then ends everything. What stays: identifier,
+    `sub`, epoch and the times, as a tombstone that notices, history and audit refer to.
     """
     is_marked = _change(
         tx,
@@ -40,6 +40,8 @@ def delete_user(tx: Tx, *, user_id: str, actor: str, now: datetime) -> bool:
         deleted_at=now,
         username=None,
         email=None,
+        username_key=None,
+        email_key=None,
         email_verified_at=None,
         password_hash=None,
         password_changed_at=None,
@@ -57,20 +59,6 @@ def delete_user(tx: Tx, *, user_id: str, actor: str, now: datetime) -> bool:
     # Waiting mail too: nobody is left to read it, and each message holds a name and an address.
     tx.execute(delete(MailMessage).where(MailMessage.user_id == user_id).execution_options(synchronize_session=False))
     return True
-
-
-def free_names(tx: Tx, *, user_id: str) -> None:
-    """Let others have the names of a deleted account. Call it last, when its sessions are locked and ended.
-
-    On PostgreSQL a change of a unique column makes everybody wait who writes a row that refers to the person. Who ends
-    one of their sessions does, and holds that session, for which "end everything" waits: done before, both deadlock.
-    """
-    tx.execute(
-        update(User)
-        .where(User.id == user_id, User.deleted_at.is_not(None))
-        .values(username_key=None, email_key=None)
-        .execution_options(synchronize_session=False)
-    )
 
 
 def set_password(tx: Tx, *, user_id: str, password_hash: str, actor: str, now: datetime) -> bool:

@@ -9,6 +9,7 @@ from idp import sessions
 from idp.db.models import AuditEvent, Client, EndReason, LogoutDelivery, Session, SessionClient
 from idp.policy import ask_for_sign_in
 from idp.sessions import Actor, SessionPolicy
+from idp.sessions.mass_end import MassEnd
 from idp.sessions.why import why_ended
 from idp.tokens import Issued, Refused
 from tests.support.characters import Provider, RelyingParty
@@ -32,7 +33,7 @@ def ask(heart: Heart, client: Client | None = None, **ago: float) -> bool:
 def finish(heart: Heart, client: Client) -> int:
     """What the command does after the moment was committed; returns how many people were concerned."""
     with heart.database.transaction() as tx:
-        people, _ = sessions.end_older_of_client(
+        ended = sessions.end_older_of_client(
             tx,
             client_id=client.id,
             since=heart.now,
@@ -42,7 +43,7 @@ def finish(heart: Heart, client: Client) -> int:
             now=heart.now,
             limit=50,
         )
-    return len(people)
+    return ended.people
 
 
 def test_everybody_is_asked_and_every_older_session_is_over_at_once(heart: Heart) -> None:
@@ -188,7 +189,7 @@ def test_a_clients_part_that_rests_on_a_newer_sign_in_goes_on(heart: Heart) -> N
 
     assert isinstance(heart.refresh(token, client), Issued)
     with heart.database.transaction() as tx:
-        people, _ = sessions.end_older_of_client(
+        ended = sessions.end_older_of_client(
             tx,
             client_id=client.id,
             since=heart.now - timedelta(minutes=5),
@@ -198,7 +199,7 @@ def test_a_clients_part_that_rests_on_a_newer_sign_in_goes_on(heart: Heart) -> N
             now=heart.now,
             limit=50,
         )
-    assert people == []
+    assert ended == MassEnd()
 
 
 def test_the_application_sends_people_to_the_sign_in_page_once_and_then_on(

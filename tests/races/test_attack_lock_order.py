@@ -3,13 +3,14 @@
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from idp import sessions, tokens, users
+from idp import clients, sessions, tokens, users
 from idp.db.engine import Database
 from idp.db.models import Client, EndReason, Session, User
 from idp.sessions import Actor, Device, StartedSession
@@ -42,7 +43,7 @@ def test_everywhere_else_and_a_withdrawn_consent_at_once_do_not_deadlock(heart: 
     assert [session.id for session in live] == [kept.session_id]
 
 
-@pytest.mark.parametrize("end", ["withdraw", "end_application", "end_next_people"])
+@pytest.mark.parametrize("end", ["withdraw", "end_application", "end_next_people", "ask_for_newer_sign_in"])
 def test_what_an_app_is_just_redeeming_ends_too_when_its_access_is_taken_away(heart: Heart, end: str) -> None:
     client, person = heart.client(refresh_binding="standalone"), heart.person()
     code = heart.code(heart.sign_in(person), client)
@@ -96,6 +97,27 @@ def test_deleting_an_account_and_a_sign_out_of_the_same_person_do_not_deadlock(h
     assert [type(one).__name__ for one in outcome] == ["Ended"]
     (grave,) = heart.all(User, User.id == person.id)
     assert (grave.deleted_at, grave.email_key, grave.username_key) == (heart.now, None, None)
+
+
+def test_deleting_an_account_waits_for_nobody_who_writes_of_the_person(heart: Heart) -> None:
+    client, person = heart.client(), heart.person()
+    started = heart.sign_in(person)
+    node = heart.open_database()
+    outcome: list[Any] = []
+    deleting = threading.Thread(target=partial(_delete, heart, node, person, outcome))
+
+    with heart.database.transaction() as tx:
+        clients.grant_consent(tx, user_id=person.id, client_id=client.id, scopes=("openid",), now=heart.now)
+        deleting.start()
+        if not heart.database.is_sqlite:  # there it waits for the one writer's place
+            deleting.join(30)
+            assert [type(one).__name__ for one in outcome] == ["Ended"]
+        # As "Allow" goes on: the session, for a code in it, which the deletion had locked.
+        lock_sessions(tx, person.id, Session.id == started.session_id)
+    deleting.join(30)
+
+    assert [type(one).__name__ for one in outcome] == ["Ended"]
+    assert heart.session(started.session_id).end_reason == EndReason.USER_DELETED
 
 
 def test_everybodys_end_and_a_sign_in_in_somebody_elses_browser_do_not_deadlock(heart: Heart) -> None:
@@ -181,11 +203,28 @@ def _end_next_people(heart: Heart, node: Database, _: User, client: Client | Non
     _try(end, outcome)
 
 
+def _ask_for_newer_sign_in(heart: Heart, node: Database, _: User, client: Client, outcome: list[Any]) -> None:
+    def end() -> Any:
+        with node.transaction() as tx:
+            return sessions.end_older_of_client(
+                tx,
+                client_id=client.id,
+                since=heart.now + timedelta(seconds=1),
+                after="",
+                actor=Actor(),
+                settings=heart.settings,
+                now=heart.now,
+                limit=50,
+            )
+
+    _try(end, outcome)
+
+
 def _delete(heart: Heart, node: Database, person: User, outcome: list[Any]) -> None:
     def end() -> Any:
         with node.transaction() as tx:
             users.delete_user(tx, user_id=person.id, actor="operator", now=heart.now)
-            ended = sessions.end_everything(
+            return sessions.end_everything(
                 tx,
                 user_id=person.id,
                 except_session_id=None,
@@ -194,8 +233,6 @@ def _delete(heart: Heart, node: Database, person: User, outcome: list[Any]) -> N
                 settings=heart.settings,
                 now=heart.now,
             )
-            users.free_names(tx, user_id=person.id)
-            return ended
 
     _try(end, outcome)
 

@@ -26,7 +26,7 @@ MINUTE = timedelta(minutes=1)
 OPERATOR = Actor(name="operator", ip_address="192.0.2.50")
 
 
-def end_older(heart: Heart, client: Client, since_seconds_ago: int, after: str, limit: int) -> tuple[list[str], int]:
+def end_older(heart: Heart, client: Client, since_seconds_ago: int, after: str, limit: int) -> MassEnd:
     with heart.database.transaction() as tx:
         return sessions.end_older_of_client(
             tx,
@@ -65,12 +65,18 @@ def test_what_rests_on_an_older_sign_in_ends_person_by_person_with_all_that_is_t
     newer = heart.sign_in(people[0])
     kept.append((heart.tokens_for(newer, strict), strict))
 
-    first, told = end_older(heart, strict, 20, after="", limit=2)
-    assert (first, told) == ([], 0), "as old as the moment is not older"
+    first = end_older(heart, strict, 20, after="", limit=2)
+    assert first == MassEnd(), "as old as the moment is not older"
     done = [end_older(heart, strict, 19, after=after, limit=2) for after in ("", people[2].id, "")]
 
-    assert done == [([people[0].id, people[1].id], 4), ([], 0), ([people[2].id], 2)]
-    assert end_older(heart, strict, 19, after="", limit=9) == ([], 0)
+    each = {"browsers": 0, "apps": 1, "participations": 2, "notices": 2}
+    two = {name: 2 * count for name, count in each.items()}
+    assert done == [
+        MassEnd(people[1].id, people=2, **two),
+        MassEnd(),
+        MassEnd(people[2].id, people=1, **each),
+    ]
+    assert end_older(heart, strict, 19, after="", limit=9) == MassEnd()
     assert ended_parts(heart) == expected
     assert all(isinstance(heart.refresh(issued, client), Issued) for issued, client in kept)
     events = {(event.user_id, event.reason, event.browsers_ended, event.apps_ended) for event in heart.all(LogoutEvent)}
@@ -89,7 +95,7 @@ def test_who_lost_the_application_before_or_signed_out_is_not_concerned(heart: H
     heart.end(over, gone.session_id)
     heart.clock.advance(minutes=1)
 
-    assert end_older(heart, strict, 0, after="", limit=9) == ([], 0)
+    assert end_older(heart, strict, 0, after="", limit=9) == MassEnd()
 
 
 def test_an_older_code_of_that_application_is_worthless_and_others_codes_are_not(heart: Heart) -> None:

@@ -23,9 +23,7 @@ def enable(heart: Heart, person: User) -> bool:
 
 def delete(heart: Heart, person: User) -> bool:
     with heart.database.transaction() as tx:
-        is_deleted = users.delete_user(tx, user_id=person.id, actor="test", now=heart.now)
-        users.free_names(tx, user_id=person.id)
-        return is_deleted
+        return users.delete_user(tx, user_id=person.id, actor="test", now=heart.now)
 
 
 def set_password(heart: Heart, person: User, password_hash: str = "new") -> bool:

@@ -3,11 +3,16 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, Index, String
+from sqlalchemy import JSON, CheckConstraint, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.db.models.base import Base
 from idp.db.types import Identifier
+
+
+def _unique_where_given(column: str) -> Index:
+    is_given = text(f"{column} IS NOT NULL")
+    return Index(f"ix_users_{column}", column, unique=True, sqlite_where=is_given, postgresql_where=is_given)
 
 
 class User(Base):
@@ -22,8 +27,8 @@ class User(Base):
     username: Mapped[str | None] = mapped_column(String(64))
     email: Mapped[str | None] = mapped_column(String(254))
     # What one signs in with: NFKC-casefolded, so that one person has one account and one guess budget.
-    username_key: Mapped[str | None] = mapped_column(String(64), unique=True)
-    email_key: Mapped[str | None] = mapped_column(String(254), unique=True)
+    username_key: Mapped[str | None] = mapped_column(String(64))
+    email_key: Mapped[str | None] = mapped_column(String(254))
     email_verified_at: Mapped[datetime | None]
     password_hash: Mapped[str | None]
     password_changed_at: Mapped[datetime | None]
@@ -37,6 +42,10 @@ class User(Base):
         CheckConstraint("epoch >= 0", name="epoch_not_negative"),
         CheckConstraint("deleted_at IS NOT NULL OR email_key IS NOT NULL OR username_key IS NOT NULL", name="has_name"),
         CheckConstraint("username_key IS NULL OR username_key NOT LIKE '%@%'", name="username_is_no_email"),
+        # Partial, or PostgreSQL takes them for what foreign keys may point at: a deletion, which empties both, would
+        # wait for everybody who is just writing something of the person (docs/adr/0005).
+        _unique_where_given("username_key"),
+        _unique_where_given("email_key"),
     )
 
 
