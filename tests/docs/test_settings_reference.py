@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from annotated_types import Ge, Le
 
-from idp.settings import _MAY_BE_ZERO, Settings, load_settings
+from idp.settings import Settings, load_settings
+from idp.settings.dangers import MAY_BE_ZERO
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "settings.md"
@@ -59,7 +60,7 @@ def type_in_words(name: str) -> str:
         case _ if "Path" in kind:
             return "path"
         case _ if field.annotation is timedelta:
-            return "duration or 0" if name in _MAY_BE_ZERO else "duration"
+            return "duration or 0" if name in MAY_BE_ZERO else "duration"
         case _ if field.annotation is bool:
             return "yes or no"
         case _ if field.annotation is int:
