@@ -4,6 +4,8 @@ Every refusal names the variable and the remedy.
 """
 
 import re
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -13,6 +15,7 @@ from idp.settings.model import Settings, SettingsError
 
 MINIMUM_SECRET_LENGTH = 32
 LONGEST_LIFETIME = timedelta(days=3650)
+OLDEST_SQLITE = (3, 35)  # UPDATE … RETURNING
 # Where "not at all" makes sense; any other length of zero would stop sign-ins or make a loop spin.
 MAY_BE_ZERO = {
     "drain_lifetime",
@@ -50,6 +53,8 @@ def refuse_dangerous(settings: Settings) -> None:
         if set(secrets_in_use) & set(settings.secret_leaked):
             raise SettingsError(f"{name} has a secret that IDP_SECRET_LEAKED calls leaked: take it out of {name}.")
     _check_database_url(settings.database_url)
+    if settings.is_sqlite:
+        _check_sqlite()
     _check_lifetimes(settings)
     _check_metrics_listen(settings)
 
@@ -70,6 +75,22 @@ def _check_database_url(url: str) -> None:
             "IDP_DATABASE_URL is malformed. Write postgresql://user:password@host:port/name, "
             "with special characters of the password percent-encoded."
         ) from None
+
+
+def _check_sqlite() -> None:
+    """Python uses the SQLite of its machine: one too old would fail at some statement, in the middle of things."""
+    try:
+        with closing(sqlite3.connect(":memory:")) as connection:
+            connection.execute("SELECT value FROM json_each('[]')")  # may be left out before 3.38
+        if sqlite3.sqlite_version_info >= OLDEST_SQLITE:
+            return
+        lack = "is older than 3.35"
+    except sqlite3.OperationalError:
+        lack = "has no JSON functions"
+    raise SettingsError(
+        f"This Python's SQLite ({sqlite3.sqlite_version}) {lack}, which the embedded database needs. "
+        "Use a Python with a newer one, or set IDP_DATABASE_URL to a PostgreSQL database."
+    )
 
 
 def _check_metrics_listen(settings: Settings) -> None:

@@ -3,6 +3,7 @@
 The environment is a dictionary here, so nothing of the machine gets in.
 """
 
+import sqlite3
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -277,6 +278,31 @@ def test_a_database_that_can_not_work_is_refused_before_anything_opens_it(
     assert message.startswith("IDP_DATABASE_URL ")
     assert why in message
     assert load(IDP_DATABASE_URL=repaired).database_url == repaired
+
+
+def test_an_sqlite_that_is_too_old_stops_the_start_and_postgresql_does_without(
+    load: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    monkeypatch.setattr(sqlite3, "sqlite_version", "3.34.1")
+
+    message = refusal(load)
+
+    assert "SQLite (3.34.1) is older than 3.35" in message
+    assert "IDP_DATABASE_URL" in message
+    assert load(IDP_DATABASE_URL="postgresql://idp@db/idp").database_url
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 35, 0))
+    assert load().is_sqlite
+
+
+def test_an_sqlite_without_json_stops_the_start(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class WithoutJson(sqlite3.Connection):
+        def execute(self, statement: str, *_: Any) -> Any:
+            raise sqlite3.OperationalError("no such table: json_each")
+
+    monkeypatch.setattr(sqlite3, "connect", WithoutJson)
+
+    assert "has no JSON functions" in refusal(load)
 
 
 def test_a_malformed_database_address_is_not_repeated_because_it_holds_a_password(load: Any) -> None:
