@@ -9,9 +9,12 @@ from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
 import psycopg
+from psycopg import errors
 from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Engine, event
+
+from idp.db.places import Silence
 
 T = TypeVar("T")
 
@@ -25,6 +28,7 @@ class BoundedConnection(psycopg.Connection[Any]):
     """Waits for each answer of the server for `answer_seconds` at most, then closes and raises `OperationalError`."""
 
     answer_seconds: ClassVar[float]
+    silence: ClassVar[Silence]
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Every method that talks to the server comes through here."""
@@ -33,21 +37,26 @@ class BoundedConnection(psycopg.Connection[Any]):
         except psycopg.OperationalError:
             # Half an answer may still come: nobody must take it for the next one's. Closed, the pool throws it away.
             if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self.silence.notice()
                 self.pgconn.finish()
             raise
 
 
-def bounded_by(seconds: float) -> type[BoundedConnection]:
+def bounded_by(seconds: float, silence: Silence | None = None) -> type[BoundedConnection]:
     """The class of connections with this bound."""
-    return type("BoundedConnection", (BoundedConnection,), {"answer_seconds": seconds})
+    return type("BoundedConnection", (BoundedConnection,), {"answer_seconds": seconds, "silence": silence or Silence()})
 
 
-def bound_answers(engine: Engine, seconds: float) -> None:
-    """Let the engine make its connections so."""
-    kind = bounded_by(seconds)
+def bound_answers(engine: Engine, seconds: float, silence: Silence) -> None:
+    """Let the engine make its connections so, and note in `silence` when one is waited for in vain."""
+    kind = bounded_by(seconds, silence)
 
     def connect(_dialect: Any, _record: Any, positional: list[Any], named: dict[str, Any]) -> BoundedConnection:
-        return kind.connect(*positional, **named)
+        try:
+            return kind.connect(*positional, **named)
+        except errors.ConnectionTimeout:
+            silence.notice()
+            raise
 
     listener: Callable[..., BoundedConnection] = connect
     event.listen(engine, "do_connect", listener)

@@ -20,7 +20,7 @@ from idp.db.bounded import BATCH_SECONDS, bound_answers
 from idp.db.driver import OnDriver
 from idp.db.fixed import OnConnection, SingleStatements
 from idp.db.models import Base
-from idp.db.places import DatabaseBusy, Places, goes_first
+from idp.db.places import DatabaseBusy, Places, Silence, goes_first
 from idp.db.pool import LendingPool
 from idp.db.stale import replace_stale_connections
 
@@ -86,13 +86,16 @@ class Database:
         self._readers = engine if self.is_sqlite else engine.execution_options(postgresql_readonly=True)
         # SQLite's own waiting is polling and unfair: threads of one process queue here first.
         self._writers = threading.Lock()
-        self._places = Places(ordinary, BUSY_TIMEOUT_SECONDS)
+        self._silence = Silence()
+        self._places = Places(ordinary, BUSY_TIMEOUT_SECONDS, self._silence)
         if self.is_sqlite:
             _prepare_sqlite(engine)
             return
         replace_stale_connections(engine)
+        if isinstance(engine.pool, LendingPool):
+            engine.pool.silence = self._silence
         if answer_seconds is not None:
-            bound_answers(engine, answer_seconds)
+            bound_answers(engine, answer_seconds, self._silence)
 
     @contextmanager
     def transaction(self) -> Iterator[Tx]:

@@ -5,11 +5,13 @@ may leave something behind. A fixed statement is a transaction of its own and le
 is handed out first: its server process and our memory of it are still warm, and the others may rest.
 """
 
+import time
 from typing import Any
 
 from sqlalchemy import QueuePool
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from idp.db.places import DatabaseBusy, Silence
 from idp.db.stale import is_stale
 
 
@@ -19,6 +21,13 @@ class LendingPool(QueuePool):
     def __init__(self, *positional: Any, **named: Any) -> None:
         """As `QueuePool`, last in, first out."""
         super().__init__(*positional, **{**named, "use_lifo": True})
+        self.silence = Silence()
+
+    def recreate(self) -> "LendingPool":
+        """As `QueuePool`; it goes on listening."""
+        pool: LendingPool = super().recreate()  # type: ignore[assignment]
+        pool.silence = self.silence
+        return pool
 
     def lend(self) -> ConnectionPoolEntry:
         """An open connection, which nobody else has until `take_back`. Raises what the driver raises."""
@@ -33,6 +42,15 @@ class LendingPool(QueuePool):
     def take_back(self, entry: ConnectionPoolEntry) -> None:
         """The end of a loan. The connection must be idle, or invalidated."""
         self._do_return_conn(entry)
+
+    def _do_get(self) -> Any:
+        """Both ways of taking come by here. What somebody waited for may be a connection that must be made anew."""
+        began = time.monotonic()
+        entry: Any = super()._do_get()
+        if entry.dbapi_connection is None and self.silence.fell_since(began):
+            self._do_return_conn(entry)
+            raise DatabaseBusy("the database did not answer those who had this connection before")
+        return entry
 
     def _opened(self) -> ConnectionPoolEntry:
         entry: Any = self._do_get()

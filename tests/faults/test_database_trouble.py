@@ -10,15 +10,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from sqlalchemy import Integer, literal, select
+from sqlalchemy import Integer, create_engine, literal, select
 from sqlalchemy.exc import OperationalError
 from werkzeug.test import TestResponse
 
 from idp.db.bounded import BATCH_SECONDS, REQUEST_SECONDS
-from idp.db.engine import BUSY_TIMEOUT_SECONDS, Database
+from idp.db.engine import BUSY_TIMEOUT_SECONDS, Database, DatabaseBusy, engine_options
 from idp.db.fixed import FixedStatement
 from idp.db.models import LogoutDelivery, Session, TokenFamily
 from idp.outbox.wake import WakeUp
@@ -211,3 +212,54 @@ def test_a_worker_that_listens_on_a_dead_connection_listens_again(
         wake_up.stop()
         wake_up.join(30)
         engine.dispose()
+
+
+@pytest.mark.parametrize("waits_for", ["a place", "a connection"])
+def test_whoever_queued_behind_a_silent_database_is_refused_with_those_in_front_and_does_not_wait_once_more(
+    proxy: PostgresProxy, waits_for: str
+) -> None:
+    engine = create_engine(proxy.url, **engine_options(proxy.url, 1))
+    database = Database(engine, answer_seconds=0.5, ordinary=1)
+    begin = database.single_reads if waits_for == "a place" else database.autocommit
+    question, arrived = numbered(database, 1), threading.Semaphore(0)
+
+    def ask() -> str:
+        try:
+            with begin() as statements:
+                return str(statements.one_or_none(question, {}).number)
+        except (OperationalError, DatabaseBusy) as error:
+            return str(error)
+
+    assert ask() == "1"
+    if waits_for == "a place":
+        note_who_comes(database._places._free, "acquire", arrived)
+    else:
+        note_who_comes(engine.pool._pool, "get", arrived)  # type: ignore[attr-defined]
+    notice, to_come = database._silence.notice, iter(range(4))
+
+    def when_all_have_come() -> None:
+        for _ in to_come:
+            assert arrived.acquire(timeout=HANGS_AFTER_SECONDS)
+        notice()
+
+    database._silence.notice = when_all_have_come  # type: ignore[method-assign]
+    proxy.hang()
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = [answer.result() for answer in [pool.submit(ask) for _ in range(4)]]
+    proxy.flow()
+
+    assert sum("did not answer those who" in answer for answer in answers) == 3, answers
+    assert ask() == "1", "and whoever comes when it is back is served"
+    engine.dispose()
+
+
+def note_who_comes(holder: Any, name: str, arrived: threading.Semaphore) -> None:
+    """Count who is about to wait there, or does not have to."""
+    work = getattr(holder, name)
+
+    def counted(*given: Any, **named: Any) -> Any:
+        arrived.release()
+        return work(*given, **named)
+
+    setattr(holder, name, counted)
