@@ -23,6 +23,7 @@ from idp.kit.identifiers import is_identifier
 from idp.kit.opaque import base64url, base64url_decode
 from idp.sessions.part_lifetimes import is_part_live
 from idp.sessions.policy import SessionPolicy, is_live
+from idp.sessions.seen import SeenSession, seen_fields
 
 # Made once: an alias costs SQLAlchemy milliseconds.
 _APP, _PARENT = shared_alias(Client), shared_alias(Session)
@@ -70,22 +71,12 @@ _DETAILS = (
 
 
 @dataclass(frozen=True)
-class DeviceRow:
+class DeviceRow(SeenSession):
     """One live session. `applications` are the names of the clients that take part in it.
 
     `approved_in` is for apps; `approved_apps` counts the live apps that a browser approved.
     """
 
-    session_id: str
-    kind: SessionKind
-    device_name: str
-    os_name: str
-    agent_name: str
-    label: str
-    client_name: str | None
-    ip_address: str
-    started_at: datetime
-    last_active_at: datetime
     keep_signed_in: bool
     is_current: bool
     applications: tuple[str, ...]
@@ -106,19 +97,9 @@ class ApprovedIn:
 
 
 @dataclass(frozen=True)
-class EndedRow:
+class EndedRow(SeenSession):
     """One ended session; `reason` is an `EndReason` value."""
 
-    session_id: str
-    kind: SessionKind
-    device_name: str
-    os_name: str
-    agent_name: str
-    label: str
-    client_name: str | None
-    ip_address: str
-    started_at: datetime
-    last_active_at: datetime
     ended_at: datetime
     reason: str
 
@@ -274,16 +255,7 @@ def _counts(policy: SessionPolicy) -> Select[*tuple[Any, ...]]:
 def _device_row(row: Any, details: Any, approved: dict[str, int], current_session_id: str | None) -> DeviceRow:
     applications, used_at = details.get(row.id, ((), None))
     return DeviceRow(
-        session_id=row.id,
-        kind=row.kind,
-        device_name=row.device_name,
-        os_name=row.os_name,
-        agent_name=row.agent_name,
-        label=row.label,
-        client_name=row.client_name,
-        ip_address=row.ip_address,
-        started_at=row.started_at,
-        last_active_at=max(row.last_active_at, used_at or row.last_active_at),
+        **seen_fields(row, client_name=row.client_name, used_at=used_at),
         keep_signed_in=row.keep_signed_in,
         is_current=row.id == current_session_id,
         applications=applications,
@@ -303,16 +275,7 @@ def _device_row(row: Any, details: Any, approved: dict[str, int], current_sessio
 
 def _ended_row(row: Any) -> EndedRow:
     return EndedRow(
-        session_id=row.id,
-        kind=row.kind,
-        device_name=row.device_name,
-        os_name=row.os_name,
-        agent_name=row.agent_name,
-        label=row.label,
-        client_name=row.client_name,
-        ip_address=row.ip_address,
-        started_at=row.started_at,
-        last_active_at=row.last_active_at,
+        **seen_fields(row, client_name=row.client_name),
         ended_at=row.ended_at,
         reason=row.end_reason,
     )

@@ -7,11 +7,11 @@ by the one path (`idp.sessions.end`), under the same locks in the same order.
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import bindparam, exists, or_, select
+from sqlalchemy import ColumnElement, bindparam, exists, or_, select
 
 from idp.db.engine import Tx
 from idp.db.listed import is_listed
-from idp.db.models import AuthorizationCode, EndReason, Session, SessionClient, SessionKind
+from idp.db.models import AuthorizationCode, EndReason, Session, SessionClient
 from idp.db.once import run
 from idp.sessions.census import people_of_client
 from idp.sessions.dependants import expire_codes_of_client
@@ -44,14 +44,11 @@ def end_client_for_user(
         AuthorizationCode.client_id == client_id,
         AuthorizationCode.used_at.is_(None),
     )
-    locked = lock_sessions(tx, user_id, or_(Session.client_id == client_id, takes_part, holds_code))
-    apps = [session for session in locked if session.client_id == client_id]
-    goes_on = [session.id for session in locked if session.client_id != client_id]
-    expire_codes_of_client(tx, goes_on, client_id)
-    return end_targets(
+    return end_of_client(
         tx,
-        user_id,
-        Targets(apps, find_parts(tx, goes_on, client_id)),
+        user_id=user_id,
+        client_id=client_id,
+        which=or_(Session.client_id == client_id, takes_part, holds_code),
         reason=reason,
         actor=actor,
         settings=settings,
@@ -71,14 +68,38 @@ def end_participation(
     now: datetime,
 ) -> Ended:
     """End one client's part in one session. An app session is nothing but its app, so it ends as a whole."""
-    sessions = lock_sessions(tx, user_id, Session.id == session_id)
-    apps = [session for session in sessions if session.kind is SessionKind.APP]
-    goes_on = [session.id for session in sessions if session.kind is not SessionKind.APP]
+    return end_of_client(
+        tx,
+        user_id=user_id,
+        client_id=client_id,
+        which=Session.id == session_id,
+        reason=reason,
+        actor=actor,
+        settings=settings,
+        now=now,
+    )
+
+
+def end_of_client(
+    tx: Tx,
+    *,
+    user_id: str,
+    client_id: str,
+    which: ColumnElement[bool],
+    reason: EndReason,
+    actor: Actor,
+    settings: Settings,
+    now: datetime,
+) -> Ended:
+    """End what a client has in those of a person's sessions: its own as a whole, its parts and codes in the others."""
+    locked = lock_sessions(tx, user_id, which)
+    apps = [session for session in locked if session.client_id == client_id]
+    goes_on = [session.id for session in locked if session.client_id != client_id]
     expire_codes_of_client(tx, goes_on, client_id)
     return end_targets(
         tx,
         user_id,
-        Targets(apps, find_parts(tx, goes_on, client_id)),
+        Targets(apps, _find_parts(tx, goes_on, client_id)),
         reason=reason,
         actor=actor,
         settings=settings,
@@ -105,7 +126,7 @@ def end_client_everywhere(
     return len(people)
 
 
-def find_parts(tx: Tx, session_ids: Sequence[str], client_id: str) -> list[str]:
+def _find_parts(tx: Tx, session_ids: Sequence[str], client_id: str) -> list[str]:
     """The client's parts that have not ended in these sessions, which the caller has locked."""
     if not session_ids:
         return []

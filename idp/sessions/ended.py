@@ -19,6 +19,7 @@ from idp.db.types import to_microseconds
 from idp.kit.identifiers import is_identifier
 from idp.sessions.policy import SessionPolicy, is_live
 from idp.sessions.receipt import HISTORY_LIFETIME, ReceiptApplication, find_applications
+from idp.sessions.seen import SeenSession, seen_fields
 
 MAXIMUM_APPROVED = 100
 _TOOL, _APP = shared_alias(Session), shared_alias(Client)
@@ -50,19 +51,9 @@ class EndedName(NamedTuple):
 
 
 @dataclass(frozen=True)
-class EndedDetails:
+class EndedDetails(SeenSession):
     """One ended session of a person. Notices are those about this session alone; `event_id` has the whole receipt."""
 
-    session_id: str
-    kind: SessionKind
-    device_name: str
-    os_name: str
-    agent_name: str
-    label: str
-    client_name: str | None
-    ip_address: str
-    started_at: datetime
-    last_active_at: datetime
     ended_at: datetime
     reason: str
     applications: tuple[ReceiptApplication, ...]
@@ -87,16 +78,7 @@ def find_ended(tx: Tx, *, user_id: str, session_id: str, now: datetime, policy: 
     if session.ended_at is None or session.end_reason is None:
         return None
     return EndedDetails(
-        session_id=session.id,
-        kind=session.kind,
-        device_name=session.device_name,
-        os_name=session.os_name,
-        agent_name=session.agent_name,
-        label=session.label,
-        client_name=client_name,
-        ip_address=session.ip_address,
-        started_at=session.started_at,
-        last_active_at=session.last_active_at,
+        **seen_fields(session, client_name=client_name),
         ended_at=session.ended_at,
         reason=session.end_reason,
         applications=find_applications(tx, session.logout_event_id, session_id=session.id)

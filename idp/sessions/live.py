@@ -20,6 +20,7 @@ from idp.sessions.devices import ApprovedIn
 from idp.sessions.ended import ApprovedApp, find_approved
 from idp.sessions.part_lifetimes import is_part_live
 from idp.sessions.policy import SessionPolicy, is_live
+from idp.sessions.seen import SeenSession, seen_fields
 
 MAXIMUM_LABEL = 60
 MAXIMUM_APPLICATIONS = 100
@@ -39,19 +40,9 @@ class UsedApplication:
 
 
 @dataclass(frozen=True)
-class LiveSession:
+class LiveSession(SeenSession):
     """One live session of a person. `approved` are the apps that it approved, for a browser."""
 
-    session_id: str
-    kind: SessionKind
-    device_name: str
-    os_name: str
-    agent_name: str
-    label: str
-    client_name: str | None
-    ip_address: str
-    started_at: datetime
-    last_active_at: datetime
     applications: tuple[UsedApplication, ...]
     approved_in: ApprovedIn | None
     approved: tuple[ApprovedApp, ...]
@@ -75,16 +66,7 @@ def find_live_session(
     approver: Session | None = row[2]
     used_at = tx.scalar(select(func.max(TokenFamily.last_used_at)).where(TokenFamily.session_id == session.id))
     return LiveSession(
-        session_id=session.id,
-        kind=session.kind,
-        device_name=session.device_name,
-        os_name=session.os_name,
-        agent_name=session.agent_name,
-        label=session.label,
-        client_name=client_name,
-        ip_address=session.ip_address,
-        started_at=session.started_at,
-        last_active_at=max(session.last_active_at, used_at or session.last_active_at),
+        **seen_fields(session, client_name=client_name, used_at=used_at),
         applications=_applications(tx, session.id, now),
         approved_in=ApprovedIn(
             approver.id,

@@ -12,9 +12,8 @@ from sqlalchemy import ColumnElement, and_, exists, or_, select
 from idp.db.engine import Tx
 from idp.db.models import AuthorizationCode, EndReason, Session, SessionClient
 from idp.sessions.census import is_redeemable
-from idp.sessions.dependants import expire_codes_of_client
-from idp.sessions.end import Actor, Ended, Targets, end_matching, end_targets, lock_sessions, lock_users
-from idp.sessions.end_client import find_parts
+from idp.sessions.end import Actor, Ended, end_matching, lock_users
+from idp.sessions.end_client import end_of_client
 from idp.sessions.mass_end import MassEnd
 from idp.sessions.start import lock_user
 from idp.settings import Settings
@@ -52,23 +51,19 @@ def end_older_of_client(
         .limit(limit)
     ).all()
     lock_users(tx, people)
-    batch = []
-    for user_id in people:
-        locked = lock_sessions(tx, user_id, older)
-        apps = [session for session in locked if session.client_id == client_id]
-        goes_on = [session.id for session in locked if session.client_id != client_id]
-        parts = find_parts(tx, goes_on, client_id)
-        expire_codes_of_client(tx, goes_on, client_id)
-        ended = end_targets(
+    batch = [
+        end_of_client(
             tx,
-            user_id,
-            Targets(apps, parts),
+            user_id=user_id,
+            client_id=client_id,
+            which=older,
             reason=EndReason.SIGN_IN_AGAIN,
             actor=actor,
             settings=settings,
             now=now,
         )
-        batch.append(ended)
+        for user_id in people
+    ]
     return MassEnd(
         people[-1] if people else None,
         people=sum(ended.event_id is not None for ended in batch),
