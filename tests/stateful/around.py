@@ -65,9 +65,10 @@ class Around(Play):
     def wait(self, step: float) -> None:
         self.installation.heart.clock.advance(seconds=step)
 
-    @rule()
-    def step_the_clock_back(self) -> None:
-        self.installation.heart.clock.advance(seconds=-5)
+    @rule(seconds=st.sampled_from([5, 5, 65, 900]))
+    def step_the_clock_back(self, seconds: int = 5) -> None:
+        """By more than any lifetime of a code, too."""
+        self.installation.heart.clock.advance(seconds=-seconds)
 
     @rule(node=nodes)
     def restart(self, node: int) -> None:

@@ -36,17 +36,21 @@ class Ending(Play):
         if other.place.owner is window.place.owner and other.place is not window.place:
             self.world.end(other.place, self.now)
 
-    @rule(window=windows, chosen=st.lists(families, max_size=3, unique=True), node=nodes)
-    def end_selected(self, window: Window, chosen: list[Family], node: int) -> None:
+    @rule(window=windows, chosen=st.lists(families, max_size=3, unique=True), node=nodes, with_tools=st.booleans())
+    def end_selected(self, window: Window, chosen: list[Family], node: int, with_tools: bool = False) -> None:
+        """Ticked rows, perhaps with what they approved. What time ended is left to the sweep, and its own reason."""
         token = self.open_account(window, node)
         place = window.place
         if token is None or place is None:
             return
         targets = {family.place for family in chosen}
         ids = [target.id for target in targets]
-        assert self.installation.forge(window, "/account/sessions/end-selected", token, session=ids).status_code == 303
+        fields = {"session": ids, **({"with_tools": "yes"} if with_tools else {})}
+        assert self.installation.forge(window, "/account/sessions/end-selected", token, **fields).status_code == 303
+        if with_tools:
+            targets |= {one for one in self.world.places if one.parent in targets}
         theirs = [target for target in targets if target.owner is place.owner and target is not place]
-        self.world.end_these(theirs, [], self.now)
+        self.world.end_these([target for target in theirs if target.is_live(self.now)], [], self.now)
 
     @rule(window=windows, node=nodes)
     def end_everything_else(self, window: Window, node: int) -> None:

@@ -7,13 +7,14 @@ at the account page counts as activity; so that is a step of its own, and the la
 from hypothesis.stateful import invariant
 
 from tests.stateful.around import Around
+from tests.stateful.clearing import Clearing
 from tests.stateful.deciding import Deciding
 from tests.stateful.ending import Ending
 from tests.stateful.guessing import Guessing
 from tests.stateful.using import Using
 
 
-class Machine(Using, Ending, Guessing, Deciding, Around):
+class Machine(Using, Ending, Clearing, Guessing, Deciding, Around):
     """People, applications, thieves, operators and time, on two nodes."""
 
     runs_played = 0

@@ -61,6 +61,7 @@ class Application:
     is_told: bool = True
     is_framed: bool = False
     disabled: bool = False
+    deleted: bool = False
     epoch: int = 0
 
 

@@ -17,6 +17,12 @@ from tests.support.pages import PASSWORD
 
 OFFLINE = "openid offline_access"
 
+APPLICATIONS: dict[str, dict[str, bool]] = {
+    "Wiki": {"is_told": True, "is_framed": True},
+    "Board": {"is_told": False, "is_framed": True},
+    "Tool": {"is_told": True, "is_native": True},
+}
+
 people = Bundle("people")
 windows = Bundle("windows")
 codes = Bundle("codes")
@@ -41,11 +47,7 @@ class Play(RuleBasedStateMachine):
         self.given_up: set[str] = set()
         self.refusal: Any = None
         self.turn = 0
-        self.applications = [
-            here.application("Wiki", is_told=True, is_framed=True),
-            here.application("Board", is_told=False, is_framed=True),
-            here.application("Tool", is_told=True, is_native=True),
-        ]
+        self.applications = [self.register(name) for name in APPLICATIONS]
         self.world.people = [here.person("ada", PASSWORD), here.person("bob", PASSWORD)]
         here.new_audit_rows()
         return multiple(*self.world.people)
@@ -74,5 +76,9 @@ class Play(RuleBasedStateMachine):
         assert page is not None
         return page.form("/logout").fields["csrf_token"]
 
+    def register(self, name: str) -> Application:
+        return self.installation.application(name, **APPLICATIONS[name])
+
     def another(self, application: Application) -> Application:
-        return self.applications[(self.applications.index(application) + 1) % len(self.applications)]
+        """Another one that is registered now, also when this one is not any more."""
+        return self.applications[(list(APPLICATIONS).index(application.name) + 1) % len(self.applications)]

@@ -127,7 +127,7 @@ class SigningIn(Play):
             return multiple()
         assert went.page is not None
         place = window.place
-        return Question(
+        question = Question(
             window,
             place,
             application,
@@ -138,6 +138,8 @@ class SigningIn(Play):
             went.page.form("/consent"),
             window.visitor.at,
         )
+        self.world.questions.append(question)
+        return question
 
     @rule(target=codes, question=questions, allow=st.booleans(), is_renewed=st.booleans(), node=nodes)
     def answer_the_question(self, question: Question, allow: bool, is_renewed: bool, node: int) -> Any:

@@ -101,7 +101,7 @@ class Installation:
             for table in reversed(Base.metadata.sorted_tables):
                 if table.name != SigningKey.__tablename__:
                     tx.execute(delete(table))
-        self.heart.clock.moment = START + timedelta(hours=1)  # the signing key is active, however the clock steps back
+        self.heart.clock.moment = START + timedelta(hours=30)  # the signing key is active, however the clock steps back
         self.receiver.notices.clear()
         self.receiver.statuses = [200]
         self.node = 0

@@ -89,6 +89,8 @@ class Using(SigningIn):
                 )
             )
         is_anew = application not in place.sids or place.is_part_over(application, self.now)
+        owner = self.world.subs.setdefault(claims["sub"], place.owner)
+        assert owner is place.owner, "somebody has the sub of somebody else, or of somebody who is gone"  # I15
         known = {family.sid for family in self.world.families}
         assert not is_anew or claims["sid"] not in known, "a sid that was announced as ended came back"
         self.world.join(place, application, claims["sid"], self.now)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from tests.stateful.decisions import Decisions
-from tests.stateful.model import PAGE_TOUCH, Application, Code, Family, Person, Place
+from tests.stateful.model import PAGE_TOUCH, Application, Code, Family, Person, Place, Question
 
 
 class World:
@@ -16,7 +16,9 @@ class World:
         self.places: list[Place] = []
         self.families: list[Family] = []
         self.codes: list[Code] = []
+        self.questions: list[Question] = []
         self.decisions = Decisions()
+        self.subs: dict[str, Person] = {}  # as applications were told them
         self.due: dict[str, tuple[str, datetime]] = {}  # `sid` that must be told → its client, and when it ended
         self.trail: Counter[tuple[str, str]] = Counter()  # audit rows since somebody looked: kind, and whose account
         self.perhaps: Counter[tuple[str, str]] = Counter()  # rows that may be there
@@ -144,6 +146,17 @@ class World:
             ]
             self._end_application(rests, application, now)
         return before is None or before < since
+
+    def restore(self, since: datetime, now: datetime) -> None:
+        """A back-up of that moment was restored: whatever was live then may be so wrongly, and all that is half-way."""
+        for code in self.codes:
+            self._expire(code)
+        for question in self.questions:
+            question.expires_at = min(question.expires_at, now)
+        for person in self.people:
+            live = [place for place in self.of(person) if not place.ended and not place.is_expired(since)]
+            person.epoch += bool(live)
+            self.end_these(live, [], now)
 
     def sweep(self, now: datetime) -> None:
         """The ends that time brought are written down: one commit, and one row for each person and reason."""
