@@ -7,7 +7,7 @@ contradict each other together), and then raises it, which tells workers that th
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import case, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from idp import audit
@@ -189,10 +189,12 @@ def _lock_revision(tx: Tx, now: datetime) -> None:
 
 
 def _raise_revision(tx: Tx, now: datetime) -> None:
+    # The time, and not one more: in a restored back-up a number that a worker remembers must not come a second time.
+    this, next_one = to_microseconds(now), PolicyValue.value + 1
     tx.execute(
         update(PolicyValue)
         .where(PolicyValue.name == _REVISION)
-        .values(value=PolicyValue.value + 1, set_at=now)
+        .values(value=case((next_one > this, next_one), else_=this), set_at=now)
         .execution_options(synchronize_session=False)
     )
 

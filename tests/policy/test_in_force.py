@@ -4,9 +4,10 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import delete
 
 from idp import sessions, worker
-from idp.db.models import EndReason, LogoutDelivery, Session
+from idp.db.models import EndReason, LogoutDelivery, PolicyValue, Session
 from idp.policy import Changed
 from idp.sessions import SessionPolicy
 from idp.sessions.policy import computed_end
@@ -199,3 +200,19 @@ def test_a_worker_follows_each_change_and_looks_once_more(heart: Heart, open_ser
     assert [hints.follow_policy(services) for _ in range(3)] == [True, True, False]
     heart.decide("app_idle_lifetime", "400d")  # refused, and so no change
     assert not hints.follow_policy(services)
+
+
+def test_a_worker_that_outlives_a_restored_back_up_follows_the_next_change(
+    heart: Heart, open_services: Callable[..., Services]
+) -> None:
+    services, hints = open_services(), worker.Hints()
+    heart.decide("app_idle_lifetime", "2d")
+    while hints.follow_policy(services):
+        pass
+    with heart.database.transaction() as tx:
+        tx.execute(delete(PolicyValue))  # as in a back-up from before that decision
+    heart.clock.advance(minutes=5)
+
+    heart.decide("app_idle_lifetime", "3d")
+
+    assert hints.follow_policy(services)

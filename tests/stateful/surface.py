@@ -105,6 +105,7 @@ class Installation:
         self.receiver.notices.clear()
         self.receiver.statuses = [200]
         self.node = 0
+        self._hints = [Hints(), Hints()]
         self._names.clear()
         self._seen.clear()
 
