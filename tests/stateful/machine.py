@@ -58,6 +58,8 @@ class Machine(Using, Ending, Clearing, Guessing, Deciding, Around):
         for _, claims in self.installation.receiver.notices:
             assert claims["sid"] in world.due
             assert claims["aud"] == world.due[claims["sid"]][0]
+            assert claims["toe"] == int(world.due[claims["sid"]][1].timestamp())
+            assert world.subs[claims["sub"]].id == world.owners[claims["sid"]].id
             assert "nonce" not in claims
         assert not world.due.keys() & world.live_sids(self.now)
 

@@ -19,6 +19,7 @@ class World:
         self.questions: list[Question] = []
         self.decisions = Decisions()
         self.subs: dict[str, Person] = {}  # as applications were told them
+        self.owners: dict[str, Person] = {}  # of each `sid` that was ever handed out
         self.due: dict[str, tuple[str, datetime]] = {}  # `sid` that must be told → its client, and when it ended
         self.trail: Counter[tuple[str, str]] = Counter()  # audit rows since somebody looked: kind, and whose account
         self.perhaps: Counter[tuple[str, str]] = Counter()  # rows that may be there
@@ -86,6 +87,7 @@ class World:
         if place.is_part_over(application, now):
             self.end_these([], [(place, application)], now, keep_codes=True)
         assert place.sids.setdefault(application, sid) == sid
+        assert self.owners.setdefault(sid, place.owner) is place.owner
         place.joined_at.setdefault(application, now)
 
     def end_all(self, person: Person, now: datetime, *, keep: Place | None = None, keep_apps: bool = False) -> None:
