@@ -5,6 +5,7 @@ may leave something behind. A fixed statement is a transaction of its own and le
 is handed out first: its server process and our memory of it are still warm, and the others may rest.
 """
 
+import threading
 import time
 from typing import Any
 
@@ -22,6 +23,7 @@ class LendingPool(QueuePool):
         """As `QueuePool`, last in, first out."""
         super().__init__(*positional, **{**named, "use_lifo": True})
         self.silence = Silence()
+        self._visit = threading.local()  # since when its thread has been here
 
     def recreate(self) -> "LendingPool":
         """As `QueuePool`; it goes on listening."""
@@ -45,12 +47,18 @@ class LendingPool(QueuePool):
 
     def _do_get(self) -> Any:
         """Both ways of taking come by here. What somebody waited for may be a connection that must be made anew."""
-        began = time.monotonic()
+        self._visit.began = time.monotonic()
         entry: Any = super()._do_get()
-        if entry.dbapi_connection is None and self.silence.fell_since(began):
+        if entry.dbapi_connection is None and self.silence.fell_since(self._visit.began):
             self._do_return_conn(entry)
             raise DatabaseBusy("the database did not answer those who had this connection before")
         return entry
+
+    def _create_connection(self) -> ConnectionPoolEntry:
+        """For who finds none, and for who waited until those who were making theirs gave up."""
+        if self.silence.fell_since(self._visit.began):
+            raise DatabaseBusy("the database did not answer those who asked for a connection before")
+        return super()._create_connection()
 
     def _opened(self) -> ConnectionPoolEntry:
         entry: Any = self._do_get()

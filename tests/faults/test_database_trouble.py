@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import Integer, create_engine, literal, select
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.test import TestResponse
 
 from idp.db.bounded import BATCH_SECONDS, REQUEST_SECONDS
@@ -251,6 +252,40 @@ def test_whoever_queued_behind_a_silent_database_is_refused_with_those_in_front_
 
     assert sum("did not answer those who" in answer for answer in answers) == 3, answers
     assert ask() == "1", "and whoever comes when it is back is served"
+    engine.dispose()
+
+
+def test_whoever_waited_while_others_could_not_connect_does_not_try_as_long_once_more(
+    proxy: PostgresProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("idp.db.engine.BUSY_TIMEOUT_SECONDS", 2)
+    engine = create_engine(proxy.url, **{**engine_options(proxy.url, 1), "pool_timeout": 3})
+    database = Database(engine, answer_seconds=0.5)
+    arrived, to_come = threading.Semaphore(0), iter(range(2))
+    note_who_comes(engine.pool._pool, "get", arrived)  # type: ignore[attr-defined]
+    notice = database._silence.notice
+
+    def when_both_have_come() -> None:
+        for _ in to_come:
+            assert arrived.acquire(timeout=HANGS_AFTER_SECONDS)
+        notice()
+
+    database._silence.notice = when_both_have_come  # type: ignore[method-assign]
+    proxy.hang()
+
+    def ask() -> str:
+        try:
+            with database.transaction() as tx:
+                return str(tx.scalar(select(literal(1))))
+        except (OperationalError, DatabaseBusy, PoolTimeout) as error:
+            return type(error).__name__
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = [answer.result() for answer in [pool.submit(ask), pool.submit(ask)]]
+    proxy.flow()
+
+    assert answers.count("OperationalError") == 1, answers
+    assert ask() == "1"
     engine.dispose()
 
 
