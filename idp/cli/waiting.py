@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import structlog
 from sqlalchemy.exc import OperationalError
 
+from idp.db.engine import DatabaseBusy
 from idp.db.migrate import find_schema_state
 from idp.db.trouble import describe
 from idp.web.services import Services
@@ -34,7 +35,7 @@ def wait_for_database(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Return as soon as the database can be asked. Raises `OperationalError` when it can't within the minute."""
+    """Return as soon as the database can be asked. Raises what the last try raised when it can't within the minute."""
     if services.settings.is_sqlite:  # a file: it is there or it is not
         return
     give_up_at, pause = clock() + LONGEST_WAIT_SECONDS, _SHORTEST_PAUSE_SECONDS
@@ -42,7 +43,7 @@ def wait_for_database(
         while True:
             try:
                 find_schema_state(services.database.engine)
-            except OperationalError as error:
+            except (OperationalError, DatabaseBusy) as error:
                 if not will_pass(error) or clock() + pause > give_up_at:
                     raise
                 log.warning("waiting_for_database", error=describe(error), again_in_seconds=pause)
@@ -52,9 +53,9 @@ def wait_for_database(
                 return
 
 
-def will_pass(error: OperationalError) -> bool:
+def will_pass(error: OperationalError | DatabaseBusy) -> bool:
     """Whether the database may well be there in a moment, without anybody doing anything."""
-    text = str(error.orig)
+    text = str(error.orig) if isinstance(error, OperationalError) else ""
     return "FATAL:" not in text or any(words in text for words in _PASSING)
 
 

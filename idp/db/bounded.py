@@ -14,7 +14,7 @@ from psycopg.abc import PQGen
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Engine, event
 
-from idp.db.places import Silence
+from idp.db.silence import Silence
 
 T = TypeVar("T")
 
@@ -33,13 +33,16 @@ class BoundedConnection(psycopg.Connection[Any]):
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Every method that talks to the server comes through here."""
         try:
-            return super().wait(gen, interval, self.answer_seconds if timeout is None else timeout)
+            answer = super().wait(gen, interval, self.answer_seconds if timeout is None else timeout)
         except psycopg.OperationalError:
             # Half an answer may still come: nobody must take it for the next one's. Closed, the pool throws it away.
             if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 self.silence.notice()
                 self.pgconn.finish()
             raise
+        if self.silence.is_on:
+            self.silence.end()
+        return answer
 
 
 def bounded_by(seconds: float, silence: Silence | None = None) -> type[BoundedConnection]:
@@ -53,10 +56,15 @@ def bound_answers(engine: Engine, seconds: float, silence: Silence) -> None:
 
     def connect(_dialect: Any, _record: Any, positional: list[Any], named: dict[str, Any]) -> BoundedConnection:
         try:
-            return kind.connect(*positional, **named)
+            connection = kind.connect(*positional, **named)
         except errors.ConnectionTimeout:
             silence.notice()
             raise
+        except psycopg.OperationalError:
+            silence.end()  # refused, at once: nobody waits in vain
+            raise
+        silence.end()
+        return connection
 
     listener: Callable[..., BoundedConnection] = connect
     event.listen(engine, "do_connect", listener)

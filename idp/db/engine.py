@@ -20,8 +20,9 @@ from idp.db.bounded import BATCH_SECONDS, bound_answers
 from idp.db.driver import OnDriver
 from idp.db.fixed import OnConnection, SingleStatements
 from idp.db.models import Base
-from idp.db.places import DatabaseBusy, Places, Silence, goes_first
+from idp.db.places import Places, goes_first
 from idp.db.pool import LendingPool
+from idp.db.silence import DatabaseBusy, Silence
 from idp.db.stale import replace_stale_connections
 
 __all__ = ["Database", "DatabaseBusy", "SingleStatements", "Tx", "db", "engine_options", "goes_first", "normalized_url"]

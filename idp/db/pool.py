@@ -5,14 +5,12 @@ may leave something behind. A fixed statement is a transaction of its own and le
 is handed out first: its server process and our memory of it are still warm, and the others may rest.
 """
 
-import threading
-import time
 from typing import Any
 
 from sqlalchemy import QueuePool
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from idp.db.places import DatabaseBusy, Silence
+from idp.db.silence import DatabaseBusy, Silence
 from idp.db.stale import is_stale
 
 
@@ -23,7 +21,6 @@ class LendingPool(QueuePool):
         """As `QueuePool`, last in, first out."""
         super().__init__(*positional, **{**named, "use_lifo": True})
         self.silence = Silence()
-        self._visit = threading.local()  # since when its thread has been here
 
     def recreate(self) -> "LendingPool":
         """As `QueuePool`; it goes on listening."""
@@ -46,18 +43,19 @@ class LendingPool(QueuePool):
         self._do_return_conn(entry)
 
     def _do_get(self) -> Any:
-        """Both ways of taking come by here. What somebody waited for may be a connection that must be made anew."""
-        self._visit.began = time.monotonic()
+        """Both ways of taking come by here, and may wait here."""
+        self.silence.check()
         entry: Any = super()._do_get()
-        if entry.dbapi_connection is None and self.silence.fell_since(self._visit.began):
+        try:
+            self.silence.check()
+        except DatabaseBusy:
             self._do_return_conn(entry)
-            raise DatabaseBusy("the database did not answer those who had this connection before")
+            raise
         return entry
 
     def _create_connection(self) -> ConnectionPoolEntry:
         """For who finds none, and for who waited until those who were making theirs gave up."""
-        if self.silence.fell_since(self._visit.began):
-            raise DatabaseBusy("the database did not answer those who asked for a connection before")
+        self.silence.check()
         return super()._create_connection()
 
     def _opened(self) -> ConnectionPoolEntry:

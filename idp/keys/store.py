@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from sqlalchemy.exc import SQLAlchemyError
 
-from idp.db.engine import Database
+from idp.db.engine import Database, DatabaseBusy
 from idp.db.models import SigningKey
 from idp.keys.lifecycle import list_keys
 from idp.keys.material import PrivateKey, unseal
@@ -137,7 +137,7 @@ class KeyStore:
             with self._database.reading() as tx:
                 rows = list_keys(tx)
             keys = tuple(self._open(row) for row in rows if row.compromised_at is None)
-        except (SQLAlchemyError, CannotUnseal) as error:
+        except (SQLAlchemyError, DatabaseBusy, CannotUnseal) as error:
             raise KeyUnavailable("the signing keys can't be read") from error
         snapshot = _Snapshot(self._monotonic(), keys, {key.signer.kid: key for key in keys})
         self._snapshot = snapshot

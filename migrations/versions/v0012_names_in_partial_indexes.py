@@ -11,6 +11,8 @@ down_revision = "0011"
 branch_labels = None
 depends_on = None
 
+DEMANDS_THE_SAME = "the indexes let in what the constraints let in: nodes of the version before notice nothing"
+
 _COLUMNS = ("username_key", "email_key")
 
 

@@ -26,7 +26,8 @@ from idp.db.bounded import BoundedConnection
 from idp.db.driver import OnDriver
 from idp.db.engine import Database, engine_options, normalized_url
 from idp.db.fixed import FixedStatement
-from idp.db.places import DatabaseBusy, Places
+from idp.db.places import Places
+from idp.db.silence import DatabaseBusy
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from idp.db.bounded import BATCH_SECONDS, REQUEST_SECONDS
 from idp.db.engine import BUSY_TIMEOUT_SECONDS, Database, DatabaseBusy, engine_options
 from idp.db.fixed import FixedStatement
 from idp.db.models import LogoutDelivery, Session, TokenFamily
+from idp.db.silence import PAUSE_SECONDS, TRY_SECONDS
 from idp.outbox.wake import WakeUp
 from tests.support.characters import Provider, RelyingParty, Tokens
 from tests.support.databases import open_engine
@@ -62,6 +63,12 @@ class Scene:
 
 
 PROGRAMS = {"refresh", "client credentials", "introspection", "userinfo", "revocation"}
+
+
+@pytest.fixture
+def _without_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes next after a silence finds out at once whether it is over."""
+    monkeypatch.setattr("idp.db.silence.PAUSE_SECONDS", 0)
 
 
 @pytest.fixture
@@ -134,6 +141,7 @@ def test_a_database_that_was_restarted_while_nobody_asked_refuses_nobody(scene: 
     everything_works_again(scene)
 
 
+@pytest.mark.usefixtures("_without_pause")
 def test_a_database_that_hangs_costs_each_request_a_bounded_time_and_nothing_else(
     proxy: PostgresProxy, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,7 +155,7 @@ def test_a_database_that_hangs_costs_each_request_a_bounded_time_and_nothing_els
     proxy.hang()
     began = time.monotonic()
     with ThreadPoolExecutor(len(requests)) as pool:
-        for _ in range(2):  # on connections that were open, then on new ones
+        for _ in range(2):  # on connections that were open; then one tries a new one, and the others are told
             answers = {name: pool.submit(one) for name, one in requests.items()}
             for name, answer in answers.items():
                 is_unavailable(name, answer.result())
@@ -165,6 +173,7 @@ def test_a_database_that_hangs_costs_each_request_a_bounded_time_and_nothing_els
 def test_no_wait_for_the_database_is_longer_than_five_seconds() -> None:
     """The waits for a free connection, a new one, a lock and an answer; batch work alone waits for the server."""
     assert max(BUSY_TIMEOUT_SECONDS, REQUEST_SECONDS) < 5
+    assert max(BUSY_TIMEOUT_SECONDS, REQUEST_SECONDS) <= TRY_SECONDS, "one at a time finds out whether it answers again"
     assert BUSY_TIMEOUT_SECONDS < REQUEST_SECONDS, "the server must be able to say that a lock was not to be had"
     assert BATCH_SECONDS > 30, "statement_timeout speaks first"
 
@@ -175,6 +184,7 @@ def numbered(database: Database, number: int) -> FixedStatement:
     return FixedStatement(select(column), (column,), database.engine.dialect)
 
 
+@pytest.mark.usefixtures("_without_pause")
 def test_an_answer_that_comes_too_late_is_never_taken_for_the_next_ones(proxy: PostgresProxy) -> None:
     database = Database(open_engine(proxy.url), answer_seconds=0.5)
     one, two, three = (numbered(database, number) for number in (1, 2, 3))
@@ -215,6 +225,44 @@ def test_a_worker_that_listens_on_a_dead_connection_listens_again(
         engine.dispose()
 
 
+@dataclass
+class Queue:
+    """Who waits where at a database that hangs. The clock stands still: nobody tries again before it is put forward."""
+
+    proxy: PostgresProxy
+    database: Database
+    arrived: threading.Semaphore
+
+    def hang(self, expected: int) -> None:
+        """From now on. Nobody hears of it before so many have come."""
+        silence, to_come, moment = self.database._silence, iter(range(expected)), time.monotonic()
+        notice = silence.notice
+
+        def when_all_have_come() -> None:
+            for _ in to_come:
+                assert self.arrived.acquire(timeout=HANGS_AFTER_SECONDS)
+            notice()
+
+        silence.notice = when_all_have_come  # type: ignore[method-assign]
+        silence._clock = lambda: moment
+        self.proxy.hang()
+
+    def flow(self) -> None:
+        self.proxy.flow()
+        self.database._silence._clock = time.monotonic
+        self.database._silence._noticed_at -= PAUSE_SECONDS
+
+    def note_who_comes(self, holder: Any, name: str) -> None:
+        """Count who is about to wait there, or does not have to."""
+        work = getattr(holder, name)
+
+        def counted(*given: Any, **named: Any) -> Any:
+            self.arrived.release()
+            return work(*given, **named)
+
+        setattr(holder, name, counted)
+
+
 @pytest.mark.parametrize("waits_for", ["a place", "a connection"])
 def test_whoever_queued_behind_a_silent_database_is_refused_with_those_in_front_and_does_not_wait_once_more(
     proxy: PostgresProxy, waits_for: str
@@ -222,7 +270,7 @@ def test_whoever_queued_behind_a_silent_database_is_refused_with_those_in_front_
     engine = create_engine(proxy.url, **engine_options(proxy.url, 1))
     database = Database(engine, answer_seconds=0.5, ordinary=1)
     begin = database.single_reads if waits_for == "a place" else database.autocommit
-    question, arrived = numbered(database, 1), threading.Semaphore(0)
+    question, queue = numbered(database, 1), Queue(proxy, database, threading.Semaphore(0))
 
     def ask() -> str:
         try:
@@ -233,24 +281,16 @@ def test_whoever_queued_behind_a_silent_database_is_refused_with_those_in_front_
 
     assert ask() == "1"
     if waits_for == "a place":
-        note_who_comes(database._places._free, "acquire", arrived)
+        queue.note_who_comes(database._places._free, "acquire")
     else:
-        note_who_comes(engine.pool._pool, "get", arrived)  # type: ignore[attr-defined]
-    notice, to_come = database._silence.notice, iter(range(4))
-
-    def when_all_have_come() -> None:
-        for _ in to_come:
-            assert arrived.acquire(timeout=HANGS_AFTER_SECONDS)
-        notice()
-
-    database._silence.notice = when_all_have_come  # type: ignore[method-assign]
-    proxy.hang()
+        queue.note_who_comes(engine.pool._pool, "get")  # type: ignore[attr-defined]
+    queue.hang(4)
 
     with ThreadPoolExecutor(4) as pool:
         answers = [answer.result() for answer in [pool.submit(ask) for _ in range(4)]]
-    proxy.flow()
+    queue.flow()
 
-    assert sum("did not answer those who" in answer for answer in answers) == 3, answers
+    assert answers.count("the database does not answer") == 3, answers
     assert ask() == "1", "and whoever comes when it is back is served"
     engine.dispose()
 
@@ -261,17 +301,9 @@ def test_whoever_waited_while_others_could_not_connect_does_not_try_as_long_once
     monkeypatch.setattr("idp.db.engine.BUSY_TIMEOUT_SECONDS", 2)
     engine = create_engine(proxy.url, **{**engine_options(proxy.url, 1), "pool_timeout": 3})
     database = Database(engine, answer_seconds=0.5)
-    arrived, to_come = threading.Semaphore(0), iter(range(2))
-    note_who_comes(engine.pool._pool, "get", arrived)  # type: ignore[attr-defined]
-    notice = database._silence.notice
-
-    def when_both_have_come() -> None:
-        for _ in to_come:
-            assert arrived.acquire(timeout=HANGS_AFTER_SECONDS)
-        notice()
-
-    database._silence.notice = when_both_have_come  # type: ignore[method-assign]
-    proxy.hang()
+    queue = Queue(proxy, database, threading.Semaphore(0))
+    queue.note_who_comes(engine.pool._pool, "get")  # type: ignore[attr-defined]
+    queue.hang(2)
 
     def ask() -> str:
         try:
@@ -282,19 +314,38 @@ def test_whoever_waited_while_others_could_not_connect_does_not_try_as_long_once
 
     with ThreadPoolExecutor(2) as pool:
         answers = [answer.result() for answer in [pool.submit(ask), pool.submit(ask)]]
-    proxy.flow()
+    queue.flow()
 
     assert answers.count("OperationalError") == 1, answers
     assert ask() == "1"
     engine.dispose()
 
 
-def note_who_comes(holder: Any, name: str, arrived: threading.Semaphore) -> None:
-    """Count who is about to wait there, or does not have to."""
-    work = getattr(holder, name)
+def test_whoever_waited_for_a_thread_is_refused_at_once_and_does_not_wait_for_the_database_too(
+    proxy: PostgresProxy,
+) -> None:
+    """All threads hang, and more requests wait for one than there are: they would hang one after the other."""
+    engine = create_engine(proxy.url, **engine_options(proxy.url, 3))
+    database = Database(engine, answer_seconds=0.5)
+    question, queue = numbered(database, 1), Queue(proxy, database, threading.Semaphore(0))
+    queue.note_who_comes(engine.pool, "lend")
 
-    def counted(*given: Any, **named: Any) -> Any:
-        arrived.release()
-        return work(*given, **named)
+    def ask() -> str:
+        try:
+            with database.autocommit() as statements:
+                return str(statements.one_or_none(question, {}).number)
+        except (OperationalError, DatabaseBusy) as error:
+            return type(error).__name__
 
-    setattr(holder, name, counted)
+    with ThreadPoolExecutor(3) as threads:
+        assert {answer.result() for answer in [threads.submit(ask) for _ in range(3)]} == {"1"}
+        while queue.arrived.acquire(blocking=False):
+            pass
+        queue.hang(3)
+        answers = [answer.result() for answer in [threads.submit(ask) for _ in range(30)]]
+    queue.flow()
+
+    assert answers.count("OperationalError") == 3, answers
+    assert answers.count("DatabaseBusy") == 27, answers
+    assert ask() == "1"
+    engine.dispose()
