@@ -18,6 +18,7 @@ from idp.sessions.end import lock_sessions
 from idp.tokens import Issued
 from tests.support.heart import REDIRECT, Heart, terms_of
 
+OFFLINE = "openid offline_access"
 # Of this database alone: other tests share the server.
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
@@ -43,7 +44,9 @@ def test_everywhere_else_and_a_withdrawn_consent_at_once_do_not_deadlock(heart: 
     assert [session.id for session in live] == [kept.session_id]
 
 
-@pytest.mark.parametrize("end", ["withdraw", "end_application", "end_next_people", "ask_for_newer_sign_in"])
+@pytest.mark.parametrize(
+    "end", ["withdraw", "end_application", "end_next_people", "ask_for_newer_sign_in", "ask_one_person"]
+)
 def test_what_an_app_is_just_redeeming_ends_too_when_its_access_is_taken_away(heart: Heart, end: str) -> None:
     client, person = heart.client(refresh_binding="standalone"), heart.person()
     code = heart.code(heart.sign_in(person), client)
@@ -70,6 +73,34 @@ def test_what_an_app_is_just_redeeming_ends_too_when_its_access_is_taken_away(he
     assert [type(one).__name__ for one in outcome] in (["Ended"], ["MassEnd"])
     assert heart.session(issued.session_id or "").ended_at is not None
     assert not isinstance(heart.refresh(issued, client), Issued)
+
+
+@pytest.mark.parametrize("is_copy_older", [True, False])
+def test_a_copy_too_many_and_an_end_of_it_and_of_the_approving_browser_do_not_deadlock(
+    heart: Heart, *, is_copy_older: bool
+) -> None:
+    heart.with_settings(app_sessions_per_client=1)
+    client, person = heart.client(), heart.person()
+    early = heart.sign_in(person)
+    heart.clock.advance(minutes=1)
+    copy = heart.tokens_for(early, client, OFFLINE).session_id or ""
+    heart.clock.advance(minutes=1)
+    browser = heart.sign_in(person) if is_copy_older else early
+    code = heart.code(browser, client, OFFLINE)
+    node = heart.open_database()
+    outcome: list[Any] = []
+
+    with heart.database.transaction() as tx:
+        in_order = (copy, browser.session_id) if is_copy_older else (browser.session_id, copy)
+        lock_sessions(tx, person.id, Session.id == in_order[0])
+        redeeming = threading.Thread(target=_try, args=(lambda: heart.redeem(code, client, node), outcome))
+        redeeming.start()
+        _until_somebody_waits(heart)
+        lock_sessions(tx, person.id, Session.id == in_order[1])
+    redeeming.join(30)
+
+    assert [type(one).__name__ for one in outcome] == ["Issued"]
+    assert heart.session(copy).end_reason == EndReason.SESSION_CAP
 
 
 def test_deleting_an_account_and_a_sign_out_of_the_same_person_do_not_deadlock(heart: Heart) -> None:
@@ -215,6 +246,21 @@ def _ask_for_newer_sign_in(heart: Heart, node: Database, _: User, client: Client
                 settings=heart.settings,
                 now=heart.now,
                 limit=50,
+            )
+
+    _try(end, outcome)
+
+
+def _ask_one_person(heart: Heart, node: Database, person: User, _: Client, outcome: list[Any]) -> None:
+    def end() -> Any:
+        with node.transaction() as tx:
+            return sessions.end_older_of_user(
+                tx,
+                user_id=person.id,
+                since=heart.now + timedelta(seconds=1),
+                actor=Actor(),
+                settings=heart.settings,
+                now=heart.now,
             )
 
     _try(end, outcome)
