@@ -2,7 +2,9 @@
 
 import pytest
 
-from idp.db.models import EndReason, MailMessage
+from idp import sessions
+from idp.db.models import EndReason, LogoutEvent, MailMessage
+from idp.sessions import Actor
 from tests.support.heart import Heart
 
 
@@ -38,6 +40,37 @@ def test_signing_out_everywhere_is_one_letter_however_much_ended(mailing: Heart)
     [letter] = mailing.all(MailMessage)
     assert "2 browsers and 1 app or tool" in letter.body
     assert "“Sign out everywhere” was used" in letter.body
+
+
+def test_as_many_browsers_as_apps_are_not_nothing(mailing: Heart) -> None:
+    ada, tool = mailing.person(), mailing.client()
+    mailing.tokens_for(mailing.sign_in(ada), tool, "openid offline_access")
+
+    mailing.end_everything(ada)
+
+    [letter] = mailing.all(MailMessage)
+    assert "You were signed out of 1 browser and 1 app or tool" in letter.body
+
+
+def test_one_application_that_lost_access_to_a_browser_that_goes_on_is_no_mail(mailing: Heart) -> None:
+    ada, client = mailing.person(), mailing.client()
+    session = mailing.sign_in(ada)
+    mailing.tokens_for(session, client)
+
+    with mailing.database.transaction() as tx:
+        sessions.end_participation(
+            tx,
+            user_id=ada.id,
+            session_id=session.session_id,
+            client_id=client.id,
+            reason=EndReason.ENDED_BY_ADMINISTRATOR,
+            actor=Actor(name="operator"),
+            settings=mailing.settings,
+            now=mailing.now,
+        )
+
+    assert len(mailing.all(LogoutEvent)) == 1
+    assert mailing.all(MailMessage) == []
 
 
 @pytest.mark.parametrize("reason", [EndReason.SIGNED_OUT, EndReason.IDLE, EndReason.REFRESH_TOKEN_REUSE])

@@ -168,6 +168,11 @@ def test_the_frames_are_those_of_the_act_and_of_the_browser_that_did_it_for_two_
     assert seen.frames == again.frames == tuple(sorted(frames, key=lambda frame: written.index(frame.sid)))
     asked = {(one.name, one.is_asked_here, one.count) for one in seen.applications}
     assert asked == {("A0", False, 1), ("A0", True, 1), ("A1", False, 1), ("A1", True, 1), ("Without", False, 1)}
+    elsewhere = look(heart, ended, "another")
+    assert elsewhere is not None
+    assert [(one.name, one.is_asked_here) for one in elsewhere.applications] == [
+        (None, one.is_asked_here) for one in seen.applications
+    ]
     for binding in (None, "another"):
         other = own(heart, person, ended.event_id, binding)
         assert other is not None

@@ -14,7 +14,7 @@ from idp.db.models import (
     SessionKind,
     User,
 )
-from idp.sessions import Actor
+from idp.sessions import Actor, Ended
 from idp.sessions.census import count_people_of_client, forget_devices
 from idp.sessions.mass_end import MassEnd, count_people
 from idp.tokens import Issued, Refused
@@ -170,6 +170,18 @@ def test_one_part_ends_in_one_session_with_its_codes_and_nothing_beside_it(heart
     assert isinstance(heart.redeem(code_beside, other), Issued)
     assert isinstance(heart.refresh(theirs, client), Issued)
     assert isinstance(heart.refresh(beside, other), Issued)
+
+
+def test_a_part_that_ended_before_is_no_second_act(heart: Heart) -> None:
+    person, client = heart.person(), heart.client(backchannel_logout_uri=OUT)
+    browser = heart.sign_in(person)
+    heart.tokens_for(browser, client)
+
+    first, second = (heart.end_part(person, browser, client) for _ in range(2))
+
+    assert (first.participations, second) == (1, Ended())
+    assert [event.id for event in heart.all(LogoutEvent)] == [first.event_id]
+    assert len(audited(heart, "participation_ended")) == 1
 
 
 def end_everywhere(heart: Heart, client: Client, limit: int) -> int:
