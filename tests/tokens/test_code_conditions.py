@@ -139,6 +139,34 @@ def test_a_code_is_worthless_once_anything_that_it_hangs_on_has_changed(heart: H
     assert isinstance(heart.redeem(good, client), Issued)
 
 
+def test_a_code_with_another_secret_or_identifier_is_refused_and_stays_good_for_its_holder(heart: Heart) -> None:
+    browser, client = heart.sign_in(heart.person()), heart.client()
+    code, other = heart.code(browser, client).reveal(), heart.code(browser, client).reveal()
+    code_id, _, secret = code.partition(".")
+
+    for offered in (f"{code_id}.{other.partition('.')[2]}", f"{'0' * 26}.{secret}"):
+        assert isinstance(heart.redeem(offered, client), Refused), offered
+
+    assert isinstance(heart.redeem(code, client), Issued)
+
+
+def test_operators_are_told_which_part_of_a_redemption_did_not_fit(heart: Heart) -> None:
+    """From outside all of them look the same; in the log each has its cause."""
+    client = heart.client()
+    code = heart.code(heart.sign_in(heart.person()), client, code_challenge=CHALLENGE)
+    tries: list[tuple[Client, dict[str, Any], str]] = [
+        (heart.client(), {"code_verifier": VERIFIER}, "code of another client"),
+        (client, {"code_verifier": VERIFIER, "redirect_uri": REDIRECT + "/"}, "redirect_uri differs"),
+        (client, {"code_verifier": "w" * 43}, "code_verifier does not match"),
+    ]
+    for asking, given, cause in tries:
+        refused = heart.redeem(code, asking, **given)
+
+        assert isinstance(refused, Refused)
+        assert refused.detail == cause
+    assert isinstance(heart.redeem(code, client, code_verifier=VERIFIER), Issued)
+
+
 def test_a_redeemed_code_says_when_and_for_which_family_and_a_second_use_ends_that_one_alone(heart: Heart) -> None:
     person, client = heart.person(), heart.client()
     browser = heart.sign_in(person)

@@ -73,6 +73,41 @@ def test_a_token_is_good_until_anything_that_it_hangs_on_is_not(
     assert good(heart, bystander) == (True, True)
 
 
+def test_a_sign_in_of_the_very_moment_that_its_client_asks_for_is_new_enough(heart: Heart) -> None:
+    client = heart.client()
+    issued = heart.tokens_for(heart.sign_in(heart.person()), client)
+
+    heart.change(client, sign_in_again_since=heart.now)
+
+    assert good(heart, issued) == (True, True)
+    assert isinstance(heart.refresh(issued, client), Issued)
+
+
+def test_what_others_do_at_the_same_application_changes_nothing(heart: Heart) -> None:
+    client, other = heart.client(), heart.person()
+    issued = heart.tokens_for(heart.sign_in(heart.person()), client)
+    theirs = heart.tokens_for(heart.sign_in(other), client)
+    assert good(heart, issued) == good(heart, theirs) == (True, True)
+
+    heart.end(other, theirs.session_id or "")
+
+    assert good(heart, issued) == (True, True)
+    assert good(heart, theirs) == (False, False)
+
+
+def test_an_apps_tokens_are_good_no_longer_than_the_app_may_stay_signed_in_by_its_own_policy(heart: Heart) -> None:
+    usual, short = heart.client(), heart.client(app_absolute_lifetime=timedelta(hours=1))
+    browser = heart.sign_in(heart.person())
+    long_lived, issued = (heart.tokens_for(browser, client, "openid offline_access") for client in (usual, short))
+
+    heart.clock.advance(hours=1, microseconds=-1)
+    assert good(heart, issued) == (True, True)
+    heart.clock.advance(microseconds=1)
+
+    assert good(heart, issued) == (False, False)
+    assert good(heart, long_lived) == (True, True)
+
+
 @pytest.mark.spec("RFC 7009", "2.1")
 def test_a_denied_access_token_is_worthless_and_its_neighbours_are_not(heart: Heart) -> None:
     issued = heart.tokens_for(heart.sign_in(heart.person()), heart.client())

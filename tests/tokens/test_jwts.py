@@ -203,6 +203,14 @@ def test_headers_that_are_not_ours_make_a_token_worthless(signing: Signing, head
     assert signing.read(signing.signed(claims, headers)) is None
 
 
+@pytest.mark.parametrize("kid", [None, 1, ["x"], {"x": 1}], ids=str)
+def test_a_key_whose_name_is_no_text_is_no_key_of_ours_and_no_error(signing: Signing, kid: Any) -> None:
+    _, claims, signature = signing.access_token().split(".")
+    header = _base64url(json.dumps({"alg": "ES256", "kid": kid, "typ": "at+jwt"}).encode())
+
+    assert signing.read(f"{header}.{claims}.{signature}") is None
+
+
 @pytest.mark.parametrize("missing", ["jti", "family", "client_id", "scope", "sub", "aud", "exp", "iat", "iss"])
 def test_a_token_without_one_of_its_claims_is_not_ours(signing: Signing, missing: str) -> None:
     claims = parts(signing.access_token())[1]
@@ -266,6 +274,18 @@ def test_a_token_that_was_read_before_dies_with_its_key(signing: Signing) -> Non
     signing.keys.forget()
 
     assert signing.read(token) is None
+
+
+def test_a_token_that_was_read_before_is_good_until_its_key_is_published_no_more(signing: Signing) -> None:
+    token, now = signing.access_token(), signing.heart.now
+    until = now + timedelta(minutes=1)
+    assert signing.read(token) is not None
+    with signing.heart.database.transaction() as tx:
+        tx.execute(update(SigningKey).values(retired_at=now, unpublished_at=until))
+    signing.keys.forget()
+
+    assert signing.read(token, now=until - timedelta(microseconds=1)) is not None
+    assert signing.read(token, now=until) is None
 
 
 def test_so_many_tokens_are_remembered_and_no_more(signing: Signing) -> None:

@@ -33,7 +33,12 @@ def test_many_words_may_be_granted_narrowed_and_not_widened(heart: Heart) -> Non
     client = heart.client(scopes=("openid", *many))
     first = heart.tokens_for(heart.sign_in(heart.person()), client, " ".join(("openid", *many[:30])))
 
+    kept = rotation._statement.cache_info().currsize
+
     narrowed = _succeed(heart.refresh(first, client, scope=" ".join(many[:29])))
+    assert rotation._statement.cache_info().currsize <= kept + 1, "one statement for all large scopes"
+    _succeed(heart.refresh(narrowed, client, scope=" ".join(many[:28])))
+    assert rotation._statement.cache_info().currsize <= kept + 1
     _refuse(heart.refresh(narrowed, client, scope=" ".join(many[:31])), "invalid_scope")
 
     assert narrowed.scope == many[:29]

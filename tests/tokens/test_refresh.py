@@ -342,9 +342,10 @@ def test_a_genuine_looking_token_with_the_wrong_family_secret_is_refused(heart: 
     assert first.refresh_token is not None
     read = read_refresh_token(first.refresh_token.reveal(), heart.keyring)
     assert read is not None
-    forged = write_refresh_token(type(read)(read.family_id, 1, b"x" * 16), heart.keyring)
+    for family_id, generation in ((read.family_id, 1), (read.family_id, 9), ("0" * 26, 1)):
+        forged = write_refresh_token(type(read)(family_id, generation, b"x" * 16), heart.keyring)
 
-    refuse(heart.refresh(forged, client))
+        refuse(heart.refresh(forged, client))
 
     assert heart.family(first).revoked_at is None
 
