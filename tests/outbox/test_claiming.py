@@ -241,6 +241,16 @@ def test_one_claim_takes_only_a_few_for_one_host_and_sees_past_its_backlog(heart
     assert hosts == {"slow.example": heart.settings.deliveries_per_host, "other.example": 1}
 
 
+def test_the_few_of_each_host_are_its_oldest_ones(heart: Heart) -> None:
+    few, oldest = heart.settings.deliveries_per_host, []
+    for number in range(few + 3):
+        signed_out(heart, "https://a.example/x", "https://b.example/x", "https://c.example/x")
+        oldest += [heart.now] * 3 if number < few else []
+        heart.clock.advance(seconds=1)
+
+    assert [one.ended_at for one in claim(heart)] == oldest
+
+
 def test_full_hosts_and_hosts_without_a_slot_are_passed_over(heart: Heart) -> None:
     signed_out(heart, "https://a.example/x", "https://b.example/x", "https://c.example/x")
 

@@ -1,5 +1,6 @@
 """What an operator does to notices by hand: to which, what is written anew, and what the audit trail says of it."""
 
+import threading
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from idp.db.models import AuditEvent, DeliveryState, LogoutDelivery
 from idp.outbox import intervention
 from idp.outbox.intervention import count_known, find_of_client, give_up, redeliver
+from idp.outbox.wake import WakeUp
 from tests.outbox.notices import MINUTE, notices
 from tests.support.heart import Heart
 
@@ -120,6 +122,23 @@ def test_an_applications_dead_notices_are_found_up_to_a_moment_and_its_waiting_o
     assert found(dead=True) == [one]
     with heart.database.reading() as tx:
         assert count_known(tx, [one, later, strange, "0" * 26]) == 3
+
+
+def test_the_workers_are_woken_for_what_begins_anew(heart: Heart) -> None:
+    _, (dead,) = notices(heart, {"state": GAVE_UP})
+    woken = threading.Event()
+    listening = WakeUp(heart.database.engine, woken.set)
+    listening.start()
+    try:
+        assert woken.wait(30), "once at the beginning, for what was there before"
+        woken.clear()
+
+        assert again(heart, dead) == [dead]
+
+        assert woken.wait(30)
+    finally:
+        listening.stop()
+        listening.join(30)
 
 
 def test_of_many_notices_the_audit_trail_names_a_hundred_and_counts_all(heart: Heart) -> None:
