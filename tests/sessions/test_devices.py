@@ -8,6 +8,7 @@ from sqlalchemy import event, insert
 from idp import sessions
 from idp.db.models import Session, SessionKind
 from idp.kit.identifiers import new_identifier, shard_key_in
+from idp.kit.opaque import base64url
 from idp.sessions import DevicesPage
 from tests.support.heart import Heart
 
@@ -47,7 +48,7 @@ def test_what_ended_is_listed_with_time_and_reason_and_no_longer_as_live(heart: 
 
     page = listed(heart, person.id)
 
-    assert (page.browsers, page.browser_count) == ([], 0)
+    assert (page.browsers, page.browser_count, page.app_count) == ([], 0, 0)
     [ended] = page.recently_ended
     assert (ended.session_id, ended.ended_at, ended.reason) == (browser.session_id, heart.now, "signed_out")
 
@@ -95,7 +96,8 @@ def test_an_unreadable_cursor_shows_the_first_page(heart: Heart) -> None:
     person = heart.person()
     heart.sign_in(person)
 
-    for junk in ("x", "é", "=" * 50, "OTk5OTk5OTk5OTk5OTk5OTk5OTo", "a" * 200):
+    nobody, nothing = (base64url(f"0:{text}".encode()) for text in ("nobody", "\0"))  # a NUL is no text to PostgreSQL
+    for junk in ("x", "é", "=" * 50, "OTk5OTk5OTk5OTk5OTk5OTk5OTo", "a" * 200, nobody, nothing):
         assert len(listed(heart, person.id, browsers_after=junk).browsers) == 1
 
 

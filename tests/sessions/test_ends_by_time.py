@@ -117,12 +117,13 @@ def test_who_may_not_be_kept_signed_in_any_more_goes_like_everybody_else(heart: 
     heart.with_settings(keep_signed_in=False)
 
     assert before == [START + 5 * DAY, START + 8 * HOUR]
+    assert in_words(heart, kept, other) == [ComputedEnd(START + 8 * HOUR, IDLE)] * 2
     for _ in range(2):  # before a worker has come by, and afterwards
         assert live_at(heart, START + 8 * HOUR - INSTANT) == {kept, other}
         assert live_at(heart, START + 8 * HOUR) == set()
         tightened(heart)
+        assert hints(heart, kept, other) == [START + 8 * HOUR] * 2
 
-    assert hints(heart, kept, other) == [START + 8 * HOUR] * 2
     assert not heart.session(kept).keep_signed_in
 
 

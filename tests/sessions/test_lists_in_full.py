@@ -118,21 +118,23 @@ def test_a_row_says_all_of_its_own_session_and_nothing_of_another(heart: Heart) 
 
 def test_the_latest_use_by_any_application_is_the_sessions_and_a_later_page_counts_too(heart: Heart) -> None:
     person, zebra, ant = heart.person(), heart.client(name="Zebra"), heart.client(name="Ant")
-    used, idle = heart.sign_in(person), heart.sign_in(person)
-    both = [heart.tokens_for(used, client) for client in (zebra, ant)]
+    used, too, idle = (heart.sign_in(person) for _ in range(3))
+    both, others = ([heart.tokens_for(one, client) for client in (zebra, ant)] for one in (used, too))
     heart.tokens_for(idle, ant)
     heart.clock.advance(minutes=20)
-    heart.refresh(both[0], zebra)
+    heart.refresh(both[0], zebra)  # the last by name, and the first
+    heart.refresh(others[1], ant)
     refreshed = heart.now
     heart.clock.advance(minutes=1)
 
     def latest() -> dict[str, Any]:
         return {row.session_id: row.last_active_at for row in listed(heart, person).browsers}
 
-    assert latest() == {used.session_id: refreshed, idle.session_id: refreshed - timedelta(minutes=20)}
+    in_use = {used.session_id: refreshed, too.session_id: refreshed}
+    assert latest() == in_use | {idle.session_id: refreshed - timedelta(minutes=20)}
     with heart.database.transaction() as tx:
         sessions.touch(tx, session_id=idle.session_id, now=heart.now)
-    assert latest() == {used.session_id: refreshed, idle.session_id: heart.now}
+    assert latest() == in_use | {idle.session_id: heart.now}
     seen = shown(heart, person, used.session_id)
     assert seen is not None
     assert seen.last_active_at == refreshed
@@ -169,30 +171,31 @@ def test_what_ended_and_what_apps_there_are_comes_in_pages_too(heart: Heart) -> 
     person, client = heart.person(), heart.client(name="Tool")
     browser = heart.sign_in(person)
     apps, gone = [], []
-    for number in range(4):
+    for number in range(5):
         heart.clock.advance(seconds=number % 2)  # some share a moment
         apps.append(app_of(heart, browser, client, str(number)))
         gone.append(heart.sign_in(person).session_id)
     heart.clock.advance(minutes=1)
-    for number in (2, 0, 1, 3):
-        heart.clock.advance(seconds=number % 2)
+    heart.change(heart.session(apps[0]), last_active_at=heart.now)  # the oldest, used last
+    for number, later in ((2, 0), (4, 0), (1, 0), (0, 1), (3, 1)):
+        heart.clock.advance(seconds=later)
         heart.end(person, gone[number])
     moments = {one: (heart.session(one).last_active_at, one) for one in apps}
     ends = {one: (heart.session(one).ended_at, one) for one in gone}
 
-    first = listed(heart, person, page_size=2)
-    second = listed(heart, person, page_size=2, apps_after=first.next_apps, ended_after=first.next_ended)
+    first = listed(heart, person, page_size=3)
+    second = listed(heart, person, page_size=3, apps_after=first.next_apps, ended_after=first.next_ended)
 
     assert first.next_apps is not None
     assert first.next_ended is not None
     assert (second.next_apps, second.next_ended) == (None, None)
-    assert (len(first.apps), len(first.recently_ended)) == (2, 2)
+    assert (len(first.apps), len(first.recently_ended)) == (3, 3)
     seen = [row.session_id for row in (*first.apps, *second.apps)]
     assert seen == sorted(apps, key=moments.__getitem__, reverse=True)
     remains = [row.session_id for row in (*first.recently_ended, *second.recently_ended)]
     assert remains == sorted(gone, key=lambda one: ends[one], reverse=True)
-    for whole in (listed(heart, person, page_size=4), listed(heart, person, page_size=5)):
-        assert (whole.next_apps, whole.next_ended, len(whole.apps)) == (None, None, 4)
+    for whole in (listed(heart, person, page_size=5), listed(heart, person, page_size=6)):
+        assert (whole.next_apps, whole.next_ended, len(whole.apps)) == (None, None, 5)
 
 
 def test_an_ended_row_says_all_of_its_own_session(heart: Heart) -> None:
@@ -337,15 +340,20 @@ def test_an_ended_app_says_its_name_to_its_person_for_ninety_days(heart: Heart) 
 
 def test_what_just_ended_is_called_by_its_own_names_and_knows_of_tools_that_go_on(heart: Heart) -> None:
     person, tool = heart.person(), heart.client(name="Tool")
-    browser, other = heart.sign_in(person), heart.sign_in(person)
+    browser, other, brief = (heart.sign_in(person) for _ in range(3))
     app = app_of(heart, browser, tool, "laptop")
-    heart.end(person, browser.session_id, other.session_id)
+    app_of(heart, brief, heart.client(app_idle_lifetime=HOUR), "desk")
+    heart.end(person, browser.session_id, other.session_id, brief.session_id)
 
     words = {field: text for field, text in FIREFOX.items() if field != "ip_address"}
     alone = EndedName(kind=SessionKind.BROWSER, **words, client_name=None, has_approved=False)
     assert named(heart, person, other.session_id) == alone
     assert named(heart, person, browser.session_id) == alone._replace(has_approved=True)
+    assert named(heart, person, brief.session_id) == alone._replace(has_approved=True)
     assert named(heart, heart.person(), browser.session_id) is None
+    heart.clock.advance(hours=1)  # for as long as its own client lets it live
+    assert named(heart, person, browser.session_id) == alone._replace(has_approved=True)
+    assert named(heart, person, brief.session_id) == alone
     heart.clock.advance(days=31)  # by time alone
     assert named(heart, person, browser.session_id) == alone
     heart.end(person, app)

@@ -74,7 +74,7 @@ def test_the_applications_that_would_hear_of_it_are_named_once_each_and_how(
     here, there = heart.sign_in(person), heart.sign_in(person)
     wiki, mute = heart.client(name="Wiki", backchannel_logout_uri=OUT), heart.client(name="Mute")
     framed, far = (heart.client(name=name, frontchannel_logout_uri=FRAME) for name in ("Framed", "Far"))
-    twins = [heart.client(name="Twin", backchannel_logout_uri=uri) for uri in (OUT, None)]
+    twins = [heart.client(name="Twin", backchannel_logout_uri=uri) for uri in (OUT, None, OUT)]
     left, strange = heart.client(name="Left"), heart.client(name="Strange")
     for browser in (here, there):
         for client in (wiki, framed):
