@@ -26,7 +26,7 @@ def enable_user(tx: Tx, *, user_id: str, actor: str, now: datetime) -> bool:
 
 
 def delete_user(tx: Tx, *, user_id: str, actor: str, now: datetime) -> bool:
-    """Wipe the account for good: name, address, password, claims, consents and mail. False when there is none.
+    """Wipe the account for good: names, address, password, claims, consents and mail. False when there is none.
 
     Nobody finds it any more, and others may have its names. The caller then ends everything. What stays: identifier,
     `sub`, epoch and the times, as a tombstone that notices, history and audit refer to.
@@ -39,8 +39,8 @@ def delete_user(tx: Tx, *, user_id: str, actor: str, now: datetime) -> bool:
         now,
         deleted_at=now,
         username=None,
-        email=None,
         username_key=None,
+        email=None,
         email_key=None,
         email_verified_at=None,
         password_hash=None,

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import Engine, inspect, text
 
 from idp.db import migrate
+from idp.db.engine import db
 from idp.db.migrate import MIGRATIONS, SchemaState, find_schema_state
 from idp.db.models import DeliveryState, LogoutDelivery
 from idp.operation.checks import State, check_schema
@@ -139,8 +140,9 @@ _CONTRACTS = re.compile(
     r"drop_table|drop_column|rename_table|new_column_name|nullable=False(?![^)]*server_default)"
     r"|create_unique_constraint|create_check_constraint|unique=True"
 )
-# Of a later release, or for another thing that demands no less.
+# Of a later release; or it puts something else that demands no more in a thing's place, which is looked at below.
 _SAYS_SO = re.compile(r"^(CONTRACTS|DEMANDS_THE_SAME) = ", re.MULTILINE)
+_SAME = [file for file in sorted((MIGRATIONS / "versions").glob("v*.py")) if "DEMANDS_THE_SAME = " in file.read_text()]
 
 
 @pytest.mark.parametrize(
@@ -155,6 +157,30 @@ def test_a_migration_only_expands_unless_it_says_which_version_it_waited_for(fil
         "Old nodes run on the new schema (design §11). Split it: expand now, contract a release later, and then name "
         'that release: CONTRACTS = "0.2"'
     )
+
+
+@pytest.mark.parametrize("file", _SAME, ids=lambda file: getattr(file, "stem", ""))
+def test_a_migration_that_says_so_demands_the_same_as_before(file: Path, blank_database_url: str) -> None:
+    revision = file.stem[1:5]
+    with migrating_app(blank_database_url) as app:
+        migrate.upgrade(app, f"{int(revision) - 1:04}")
+        with app.app_context():
+            before = _demands(db.engine)
+        migrate.upgrade(app, revision)
+        with app.app_context():
+            assert _demands(db.engine) == before
+
+
+def _demands(engine: Engine) -> set[str]:
+    """Of each table: what must be unique, what must be given, and what is checked."""
+    found, look = set(), inspect(engine)
+    for table in look.get_table_names():
+        indexes = [one["column_names"] for one in look.get_indexes(table) if one["unique"]]
+        constraints = [one["column_names"] for one in look.get_unique_constraints(table)]
+        found |= {f"{table} unique {columns}" for columns in (*indexes, *constraints)}
+        found |= {f"{table} not null {one['name']}" for one in look.get_columns(table) if not one["nullable"]}
+        found |= {f"{table} check {one['sqltext']}" for one in look.get_check_constraints(table)}
+    return found
 
 
 def test_the_guard_above_sees_what_takes_away() -> None:

@@ -202,85 +202,43 @@ def _withdraw(heart: Heart, node: Database, person: User, client: Client, outcom
 
 
 def _end_application(heart: Heart, node: Database, person: User, client: Client, outcome: list[Any]) -> None:
-    def end() -> Any:
-        with node.transaction() as tx:
-            return sessions.end_client_for_user(
-                tx,
-                user_id=person.id,
-                client_id=client.id,
-                reason=EndReason.ENDED_BY_PERSON,
-                actor=Actor(),
-                settings=heart.settings,
-                now=heart.now,
-            )
-
-    _try(end, outcome)
+    given = {"user_id": person.id, "client_id": client.id, "reason": EndReason.ENDED_BY_PERSON}
+    _at(node, heart, outcome, sessions.end_client_for_user, **given)
 
 
 def _end_next_people(heart: Heart, node: Database, _: User, client: Client | None, outcome: list[Any]) -> None:
-    def end() -> Any:
-        with node.transaction() as tx:
-            return sessions.end_next_people(
-                tx,
-                client_id=client.id if client else None,
-                before=heart.now,
-                after="",
-                reason=EndReason.ENDED_BY_ADMINISTRATOR,
-                actor=Actor(),
-                settings=heart.settings,
-                now=heart.now,
-            )
-
-    _try(end, outcome)
+    given = {"client_id": client.id if client else None, "reason": EndReason.ENDED_BY_ADMINISTRATOR}
+    _at(node, heart, outcome, sessions.end_next_people, before=heart.now, after="", **given)
 
 
 def _ask_for_newer_sign_in(heart: Heart, node: Database, _: User, client: Client, outcome: list[Any]) -> None:
-    def end() -> Any:
-        with node.transaction() as tx:
-            return sessions.end_older_of_client(
-                tx,
-                client_id=client.id,
-                since=heart.now + timedelta(seconds=1),
-                after="",
-                actor=Actor(),
-                settings=heart.settings,
-                now=heart.now,
-                limit=50,
-            )
-
-    _try(end, outcome)
+    since = heart.now + timedelta(seconds=1)
+    _at(node, heart, outcome, sessions.end_older_of_client, client_id=client.id, since=since, after="", limit=50)
 
 
 def _ask_one_person(heart: Heart, node: Database, person: User, _: Client, outcome: list[Any]) -> None:
-    def end() -> Any:
-        with node.transaction() as tx:
-            return sessions.end_older_of_user(
-                tx,
-                user_id=person.id,
-                since=heart.now + timedelta(seconds=1),
-                actor=Actor(),
-                settings=heart.settings,
-                now=heart.now,
-            )
-
-    _try(end, outcome)
+    since = heart.now + timedelta(seconds=1)
+    _at(node, heart, outcome, sessions.end_older_of_user, user_id=person.id, since=since)
 
 
 def _delete(heart: Heart, node: Database, person: User, outcome: list[Any]) -> None:
-    def end() -> Any:
-        with node.transaction() as tx:
-            users.delete_user(tx, user_id=person.id, actor="operator", now=heart.now)
-            return sessions.end_everything(
-                tx,
-                user_id=person.id,
-                except_session_id=None,
-                reason=EndReason.USER_DELETED,
-                actor=Actor(),
-                settings=heart.settings,
-                now=heart.now,
-            )
+    def delete(tx: Any, **given: Any) -> Any:
+        users.delete_user(tx, user_id=person.id, actor="operator", now=heart.now)
+        return sessions.end_everything(
+            tx, user_id=person.id, except_session_id=None, reason=EndReason.USER_DELETED, **given
+        )
 
-    _try(end, outcome)
+    _at(node, heart, outcome, delete)
+
+
+def _at(node: Database, heart: Heart, outcome: list[Any], end: Callable[..., Any], **given: Any) -> None:
+    """Let a verb that ends something happen in a transaction of that node."""
+
+    def committed() -> Any:
+        with node.transaction() as tx:
+            return end(tx, actor=Actor(), settings=heart.settings, now=heart.now, **given)
+
+    _try(committed, outcome)
 
 
 def _try(end: Callable[[], Any], outcome: list[Any]) -> None:
