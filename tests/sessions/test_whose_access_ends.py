@@ -184,6 +184,26 @@ def test_a_part_that_ended_before_is_no_second_act(heart: Heart) -> None:
     assert len(audited(heart, "participation_ended")) == 1
 
 
+def test_another_application_named_for_an_apps_session_ends_nothing(heart: Heart) -> None:
+    person, client, other = heart.person(), heart.client(), heart.client()
+    app = heart.tokens_for(heart.sign_in(person), client, OFFLINE)
+
+    with heart.database.transaction() as tx:
+        ended = sessions.end_participation(
+            tx,
+            user_id=person.id,
+            session_id=app.session_id or "",
+            client_id=other.id,
+            reason=EndReason.ENDED_BY_PERSON,
+            actor=Actor(),
+            settings=heart.settings,
+            now=heart.now,
+        )
+
+    assert ended.event_id is None
+    assert isinstance(heart.refresh(app, client), Issued)
+
+
 def end_everywhere(heart: Heart, client: Client, limit: int) -> int:
     with heart.database.transaction() as tx:
         return sessions.end_client_everywhere(
